@@ -1,1 +1,36 @@
-//! pki
+//! The enterprise CA and what certificates say: issue them, and verify a chain that a peer shows.
+//!
+//! Whether the holder of a verified certificate may be where it is, is not known here: `trust`
+//! decides that with the topology. Start with [`Authority`] (it issues) and [`verify`] (it judges
+//! a chain and leaves a [`VerifiedCertificate`] behind, the proof that the check took place).
+//!
+//! Time is an argument everywhere; randomness comes from one function, [`random`].
+
+mod anchors;
+mod authority;
+mod describe;
+mod fqdn;
+mod identity;
+mod key;
+mod lint;
+mod pem;
+mod profile;
+mod random;
+mod rejection;
+mod serial;
+mod verify;
+
+pub use anchors::{AnchorFault, Anchors};
+pub use authority::{Authority, AuthorityFault, ISSUING_VALIDITY, ROOT_VALIDITY, Root};
+pub use describe::{CertificateFacts, facts};
+pub use fqdn::{Fqdn, FqdnFault};
+pub use identity::SipUser;
+pub use key::{Key, KeyFault, PublicKey, SecretPem};
+pub use pem::{PEM_CERTIFICATES_MAX, PemFault, certificates_from_pem, certificates_to_pem};
+pub use profile::{BACKDATE, Issued, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at};
+pub use random::{NoRandomness, random};
+pub use rejection::Rejection;
+/// A certificate in DER, as it travels in a handshake.
+pub use rustls_pki_types::CertificateDer;
+pub use serial::{Fingerprint, IssuerName, Revoked, Serial};
+pub use verify::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, Purpose, VerifiedCertificate, verify};

@@ -1,0 +1,84 @@
+//! What a sound path may still get wrong: weak keys, weak signatures, a leaf that may sign others.
+//! Path building (webpki) looks at none of these in every certificate.
+
+use x509_parser::{certificate::X509Certificate, der_parser::asn1_rs::Oid, oid_registry, prelude::FromDer, public_key::PublicKey};
+
+use crate::{CertificateDer, Rejection, describe};
+
+/// The smallest RSA key accepted anywhere in a chain, in bits (row N14).
+pub(crate) const RSA_BITS_MIN: usize = 2048;
+
+/// Parses one certificate of a chain, all of it.
+pub(crate) fn parse<'a>(position: usize, der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Rejection> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err(Rejection::Malformed { position, detail: "bytes after its end".into() }),
+        Err(error) => Err(Rejection::Malformed { position, detail: error.to_string() }),
+    }
+}
+
+/// Row N14: no SHA-1 or MD5 signature, no RSA key below 2048 bits, no odd curve.
+pub(crate) fn check_strength(certificate: &X509Certificate<'_>) -> Result<(), Rejection> {
+    let subject = || describe::name_text(certificate.subject());
+    let algorithm = &certificate.signature_algorithm.algorithm;
+    if !signature_is_strong(algorithm) {
+        return Err(Rejection::WeakSignature { subject: subject(), algorithm: oid_text(algorithm) });
+    }
+    if key_is_strong(certificate) { Ok(()) } else { Err(Rejection::WeakKey { subject: subject(), key: key_text(certificate) }) }
+}
+
+/// A certificate that identifies somebody signs handshakes and no other certificates
+/// (RFC 5280 §4.2.1.3).
+pub(crate) fn check_leaf_usage(certificate: &X509Certificate<'_>) -> Result<(), Rejection> {
+    let subject = || describe::name_text(certificate.subject());
+    match certificate.key_usage() {
+        Ok(None) => Ok(()),
+        Ok(Some(usage)) if usage.value.digital_signature() && !usage.value.key_cert_sign() => Ok(()),
+        Ok(Some(_)) => Err(Rejection::KeyUsage { subject: subject() }),
+        Err(error) => Err(Rejection::Malformed { position: 0, detail: error.to_string() }),
+    }
+}
+
+fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
+    let strong = [
+        &oid_registry::OID_SIG_ECDSA_WITH_SHA256,
+        &oid_registry::OID_SIG_ECDSA_WITH_SHA384,
+        &oid_registry::OID_SIG_ED25519,
+        &oid_registry::OID_PKCS1_SHA256WITHRSA,
+        &oid_registry::OID_PKCS1_SHA384WITHRSA,
+        &oid_registry::OID_PKCS1_SHA512WITHRSA,
+        // Which hash it uses is in its parameters; webpki knows SHA-256, 384 and 512 only.
+        &oid_registry::OID_PKCS1_RSASSAPSS,
+    ];
+    strong.contains(&algorithm)
+}
+
+fn key_is_strong(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => key.key_size() >= RSA_BITS_MIN,
+        Ok(PublicKey::EC(_)) => curve(certificate).is_some(),
+        _ => certificate.public_key().algorithm.algorithm == oid_registry::OID_SIG_ED25519,
+    }
+}
+
+fn curve(certificate: &X509Certificate<'_>) -> Option<&'static str> {
+    let parameters = certificate.public_key().algorithm.parameters.as_ref()?;
+    match parameters.as_oid().ok()? {
+        oid if oid == oid_registry::OID_EC_P256 => Some("P-256"),
+        oid if oid == oid_registry::OID_NIST_EC_P384 => Some("P-384"),
+        _ => None,
+    }
+}
+
+/// The kind and size of the public key, for people.
+pub(crate) fn key_text(certificate: &X509Certificate<'_>) -> String {
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => format!("RSA {}", key.key_size()),
+        Ok(PublicKey::EC(_)) => curve(certificate).unwrap_or("another curve").to_owned(),
+        _ => oid_text(&certificate.public_key().algorithm.algorithm),
+    }
+}
+
+fn oid_text(oid: &Oid<'_>) -> String {
+    oid_registry::OidRegistry::default().with_all_crypto().get(oid).map_or_else(|| oid.to_id_string(), |entry| entry.sn().to_owned())
+}

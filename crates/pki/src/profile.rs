@@ -1,0 +1,170 @@
+//! What our certificates look like: one profile each for servers and users.
+//!
+//! Subject alternative names only; the common name repeats the first name for people and tools
+//! and is believed by nobody here. No IP address, no wildcard.
+
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, KeyUsagePurpose,
+    NameConstraints, SanType, SerialNumber, string::Ia5String,
+};
+use rustls_pki_types::CertificateDer;
+use time::OffsetDateTime;
+
+use crate::{AuthorityFault, Fqdn, Serial, SipUser, certificates_to_pem};
+
+/// How far the start of every certificate lies before its making: clocks of members differ.
+pub const BACKDATE: Duration = Duration::from_mins(10);
+/// How long a server's certificate lasts.
+pub const SERVER_VALIDITY: Duration = Duration::from_hours(7 * 24);
+/// How long a user's certificate lasts.
+pub const USER_VALIDITY: Duration = Duration::from_hours(30 * 24);
+/// The longest common name (RFC 5280 appendix A.1, ub-common-name).
+const COMMON_NAME_CHARS_MAX: usize = 64;
+
+/// The names a server's certificate shall bear. They come from the topology, never from a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerNames {
+    /// The server itself. Becomes the common name too.
+    pub server: Fqdn,
+    /// Further host names: its pool, its web names.
+    pub aliases: Vec<Fqdn>,
+    /// SIP domains that it serves to clients: each as DNS name and as `sip:domain` URI (RFC 5922 §7.1).
+    pub domains: Vec<Fqdn>,
+}
+
+impl ServerNames {
+    /// Every DNS name, the server's first, none twice.
+    pub fn dns(&self) -> Vec<Fqdn> {
+        let mut all = vec![self.server.clone()];
+        for name in self.aliases.iter().chain(&self.domains) {
+            if !all.contains(name) {
+                all.push(name.clone());
+            }
+        }
+        all
+    }
+}
+
+/// A certificate that was just issued.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Issued {
+    /// The certificate, then the issuing CA's: what a server sends in its handshakes.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its serial number.
+    pub serial: Serial,
+    /// When it starts to count.
+    pub not_before: SystemTime,
+    /// When it stops to count.
+    pub not_after: SystemTime,
+    /// Its subject alternative names, as text.
+    pub names: Vec<String>,
+}
+
+impl Issued {
+    /// The chain in PEM.
+    pub fn chain_pem(&self) -> String {
+        certificates_to_pem(&self.chain)
+    }
+}
+
+/// When a certificate is to be replaced: at half of its life.
+pub fn renew_at(not_before: SystemTime, not_after: SystemTime) -> SystemTime {
+    not_before + not_after.duration_since(not_before).unwrap_or_default() / 2
+}
+
+/// From when until when something counts, in whole seconds as certificates have them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validity {
+    pub(crate) not_before: OffsetDateTime,
+    pub(crate) not_after: OffsetDateTime,
+}
+
+impl Validity {
+    /// From a little before `now`, for `length`.
+    pub(crate) fn starting(now: SystemTime, length: Duration) -> Self {
+        let now = OffsetDateTime::from(now).replace_nanosecond(0).unwrap_or(OffsetDateTime::from(now));
+        Self { not_before: now - BACKDATE, not_after: now + length }
+    }
+
+    /// Not beyond the life of what vouches for it.
+    pub(crate) fn within(self, issuer: Self) -> Self {
+        Self { not_before: self.not_before.max(issuer.not_before), not_after: self.not_after.min(issuer.not_after) }
+    }
+}
+
+/// The self-signed root.
+pub(crate) fn root(common_name: &str, organisation: &str, serial: &Serial, validity: Validity) -> CertificateParams {
+    let mut params = base(Some(common_name), Some(organisation), serial, validity);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = false;
+    params
+}
+
+/// The issuing CA: no CA below it, names of the organisation only, no IP address at all.
+pub(crate) fn issuing(common_name: &str, organisation: &str, domains: &[Fqdn], serial: &Serial, validity: Validity) -> CertificateParams {
+    let mut params = base(Some(common_name), Some(organisation), serial, validity);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.extended_key_usages = vec![Eku::ServerAuth, Eku::ClientAuth, Eku::OcspSigning];
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: domains.iter().map(|domain| GeneralSubtree::DnsName(domain.to_string())).collect(),
+        excluded_subtrees: vec![
+            GeneralSubtree::IpAddress(rcgen::CidrSubnet::V4([0; 4], [0; 4])),
+            GeneralSubtree::IpAddress(rcgen::CidrSubnet::V6([0; 16], [0; 16])),
+        ],
+    });
+    params
+}
+
+/// A server: both purposes, since servers are clients of each other.
+pub(crate) fn server(names: &ServerNames, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {
+    let mut params = leaf(Some(names.server.as_str()), serial, validity);
+    params.extended_key_usages = vec![Eku::ServerAuth, Eku::ClientAuth];
+    for name in names.dns() {
+        params.subject_alt_names.push(SanType::DnsName(ia5(name.as_str())?));
+    }
+    for domain in &names.domains {
+        params.subject_alt_names.push(SanType::URI(ia5(&format!("sip:{domain}"))?));
+    }
+    Ok(params)
+}
+
+/// A user or a user's device: may sign in, is no server.
+pub(crate) fn user(user: &SipUser, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {
+    let uri = user.to_string();
+    let mut params = leaf(uri.strip_prefix("sip:"), serial, validity);
+    params.extended_key_usages = vec![Eku::ClientAuth];
+    params.subject_alt_names.push(SanType::URI(ia5(&uri)?));
+    Ok(params)
+}
+
+fn leaf(common_name: Option<&str>, serial: &Serial, validity: Validity) -> CertificateParams {
+    let mut params = base(common_name, None, serial, validity);
+    // Written out as "no CA"; rcgen adds the subject key identifier with it.
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params
+}
+
+fn base(common_name: Option<&str>, organisation: Option<&str>, serial: &Serial, validity: Validity) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(organisation) = organisation {
+        params.distinguished_name.push(DnType::OrganizationName, organisation);
+    }
+    if let Some(name) = common_name.filter(|name| name.chars().count() <= COMMON_NAME_CHARS_MAX) {
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
+    params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
+    params.not_before = validity.not_before;
+    params.not_after = validity.not_after;
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn ia5(text: &str) -> Result<Ia5String, AuthorityFault> {
+    Ia5String::try_from(text).map_err(|error| AuthorityFault::NotIssued(error.to_string()))
+}

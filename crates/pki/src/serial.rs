@@ -1,0 +1,168 @@
+//! What tells one certificate from all others: serial number, issuer, fingerprint; and the set of
+//! those that no longer count.
+
+use std::{collections::HashSet, fmt};
+
+use aws_lc_rs::digest;
+
+use crate::{NoRandomness, random};
+
+/// A serial number: the octets of the positive integer, without leading zeros (RFC 5280 §4.1.2.2).
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Serial(Vec<u8>);
+
+impl Serial {
+    /// Octets of the serial numbers that we issue: far beyond guessing, below the 20 allowed.
+    pub const ISSUED_BYTES: usize = 16;
+
+    /// A new random one. The highest bit is 0 (a positive integer of this size), the one below it
+    /// is 1 (so the size is always the same).
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+        let mut bytes = random::<{ Self::ISSUED_BYTES }>()?;
+        bytes[0] = (bytes[0] & 0x7f) | 0x40;
+        Ok(Self(bytes.to_vec()))
+    }
+
+    /// From the content octets of a DER INTEGER: leading zeros are dropped, so one number has one form.
+    pub fn from_be_bytes(bytes: &[u8]) -> Self {
+        let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+        Self(bytes[start..].to_vec())
+    }
+
+    /// The octets, highest first.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(out, &self.0)
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Serial({self})")
+    }
+}
+
+/// The name of an issuer as its octets stand in the certificate (DER of the RDNSequence without
+/// its outer tag): compared octet by octet, like path building does.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct IssuerName(Vec<u8>);
+
+impl IssuerName {
+    pub(crate) fn new(raw: &[u8]) -> Self {
+        Self(raw.to_vec())
+    }
+}
+
+impl fmt::Debug for IssuerName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("IssuerName(")?;
+        write_hex(out, &self.0)?;
+        out.write_str(")")
+    }
+}
+
+/// SHA-256 of a whole certificate.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of this certificate in DER.
+    pub fn of(der: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+        Self(bytes)
+    }
+
+    /// The 32 octets.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(out, &self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Fingerprint({self})")
+    }
+}
+
+fn write_hex(out: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+}
+
+/// The certificates that were revoked, by issuer and serial number. Looked up for every
+/// certificate of a path; its size does not matter to the speed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Revoked {
+    set: HashSet<(IssuerName, Serial)>,
+}
+
+impl Revoked {
+    /// Nothing is revoked.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Takes one certificate out of service. Says whether that is news.
+    pub fn insert(&mut self, issuer: IssuerName, serial: Serial) -> bool {
+        self.set.insert((issuer, serial))
+    }
+
+    /// Whether it was revoked.
+    pub fn contains(&self, issuer: &IssuerName, serial: &Serial) -> bool {
+        // The tuple key wants owned parts; an empty set (the usual case) costs nothing.
+        !self.set.is_empty() && self.set.contains(&(issuer.clone(), serial.clone()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_number_has_one_form() {
+        assert_eq!(Serial::from_be_bytes(&[0, 0x80, 1]), Serial::from_be_bytes(&[0x80, 1]));
+        assert_ne!(Serial::from_be_bytes(&[0x80]), Serial::from_be_bytes(&[0x80, 0]));
+        assert_eq!(Serial::from_be_bytes(&[0x0a, 0xff]).to_string(), "0aff");
+    }
+
+    #[test]
+    fn issued_serials_are_positive_random_and_of_one_size() {
+        let serials: HashSet<_> = (0..100).map(|_| Serial::generate().unwrap()).collect();
+        assert_eq!(serials.len(), 100);
+        assert!(serials.iter().all(|serial| serial.as_bytes().len() == 16 && serial.as_bytes()[0] & 0xc0 == 0x40));
+    }
+
+    #[test]
+    fn revocation_is_by_issuer_and_serial() {
+        let (a, b) = (IssuerName::new(b"a"), IssuerName::new(b"b"));
+        let serial = Serial::from_be_bytes(&[1]);
+        let mut revoked = Revoked::none();
+        assert!(revoked.insert(a.clone(), serial.clone()));
+        assert!(!revoked.insert(a.clone(), serial.clone()));
+        assert!(revoked.contains(&a, &serial));
+        assert!(!revoked.contains(&b, &serial));
+        assert!(!revoked.contains(&a, &Serial::from_be_bytes(&[2])));
+    }
+}
