@@ -1,0 +1,177 @@
+//! One battery for every implementation of the store's traits.
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pki::Serial;
+use registrar::{Aor, Credential, UserName};
+use store::{Directory, Embedded, Error, IssuanceLedger, Issued, Revision, Role, TopologyStore, Version};
+
+const DOMAIN: &str = "verbund.test";
+
+fn aor(name: &str) -> Aor {
+    Aor::new(UserName::parse(name).unwrap(), DOMAIN)
+}
+
+fn credential(name: &str, password: &str) -> Credential {
+    Credential::new(&UserName::parse(name).unwrap(), DOMAIN, password)
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn issued(number: u8, not_before: u64, not_after: u64) -> Issued {
+    Issued {
+        serial: Serial::from_be_bytes(&[number]),
+        role: Role::Server,
+        subject: "CN=sip.verbund.test".to_owned(),
+        names: vec!["sip.verbund.test".to_owned(), "sip:verbund.test".to_owned()],
+        issuer: "CN=issuing".to_owned(),
+        spki_sha256: [number; 32],
+        not_before: at(not_before),
+        not_after: at(not_after),
+        der: vec![0x30, number],
+    }
+}
+
+fn serials(found: &[Issued]) -> Vec<String> {
+    found.iter().map(|issued| issued.serial.to_string()).collect()
+}
+
+/// What every implementation promises; the store comes empty and is left used.
+async fn battery<S: Directory + IssuanceLedger + TopologyStore>(store: &S) {
+    users_are_made_once(store).await;
+    credentials_are_replaced_only_for_those_who_exist(store).await;
+    names_of_other_domains_are_other_users(store).await;
+    users_leave_and_come_back(store).await;
+    revisions_have_no_gaps(store).await;
+    serials_are_used_once(store).await;
+    certificates_are_listed_by_urgency(store).await;
+    topologies_go_forward_only(store).await;
+    what_cannot_be_kept_is_refused(store).await;
+}
+
+async fn users_are_made_once(store: &impl Directory) {
+    assert!(store.users().await.unwrap().is_empty());
+    store.add_user(&aor("bob"), &credential("bob", "b"), at(10)).await.unwrap();
+    store.add_user(&aor("alice"), &credential("alice", "a"), at(11)).await.unwrap();
+    let again = store.add_user(&aor("alice"), &credential("alice", "other"), at(12)).await;
+    assert!(matches!(again, Err(Error::UserExists(user)) if user == aor("alice")));
+    let users = store.users().await.unwrap();
+    let names: Vec<_> = users.iter().map(|user| user.aor.to_string()).collect();
+    assert_eq!(names, ["sip:alice@verbund.test", "sip:bob@verbund.test"]);
+    assert!(users[0].credential == credential("alice", "a") && users[0].created == at(11));
+}
+
+async fn credentials_are_replaced_only_for_those_who_exist(store: &impl Directory) {
+    let before = store.user(&aor("alice")).await.unwrap().unwrap();
+    let revision = store.replace_credential(&aor("alice"), &credential("alice", "new")).await.unwrap();
+    let after = store.user(&aor("alice")).await.unwrap().unwrap();
+    assert!(after.credential == credential("alice", "new"));
+    assert!(after.created == before.created && after.revision == revision && revision > before.revision);
+    let nobody = store.replace_credential(&aor("nobody"), &credential("nobody", "x")).await;
+    assert!(matches!(nobody, Err(Error::NoSuchUser(user)) if user == aor("nobody")));
+    assert!(store.user(&aor("nobody")).await.unwrap().is_none());
+}
+
+async fn names_of_other_domains_are_other_users(store: &impl Directory) {
+    let elsewhere = Aor::new(UserName::parse("alice").unwrap(), "other.test");
+    assert!(store.user(&elsewhere).await.unwrap().is_none());
+    store.add_user(&elsewhere, &credential("alice", "x"), at(1)).await.unwrap();
+    store.remove_user(&elsewhere).await.unwrap();
+    assert!(store.user(&aor("alice")).await.unwrap().is_some());
+}
+
+async fn users_leave_and_come_back(store: &impl Directory) {
+    store.remove_user(&aor("bob")).await.unwrap();
+    assert!(store.user(&aor("bob")).await.unwrap().is_none());
+    assert!(matches!(store.remove_user(&aor("bob")).await, Err(Error::NoSuchUser(_))));
+    store.add_user(&aor("bob"), &credential("bob", "second"), at(20)).await.unwrap();
+    assert!(store.user(&aor("bob")).await.unwrap().unwrap().credential == credential("bob", "second"));
+}
+
+async fn revisions_have_no_gaps(store: &impl Directory) {
+    let Revision(first) = store.add_user(&aor("carol"), &credential("carol", "c"), at(1)).await.unwrap();
+    assert!(store.add_user(&aor("carol"), &credential("carol", "c"), at(1)).await.is_err());
+    assert!(store.remove_user(&aor("nobody")).await.is_err());
+    assert_eq!(store.remove_user(&aor("carol")).await.unwrap(), Revision(first + 1));
+}
+
+async fn serials_are_used_once(store: &impl IssuanceLedger) {
+    store.record_issued(&issued(1, 100, 200)).await.unwrap();
+    let again = store.record_issued(&issued(1, 500, 600)).await;
+    assert!(matches!(again, Err(Error::SerialTaken(serial)) if serial == Serial::from_be_bytes(&[1])));
+    assert_eq!(store.certificate(&Serial::from_be_bytes(&[1])).await.unwrap(), Some(issued(1, 100, 200)));
+    assert_eq!(store.certificate(&Serial::from_be_bytes(&[9])).await.unwrap(), None);
+}
+
+async fn certificates_are_listed_by_urgency(store: &impl IssuanceLedger) {
+    for (number, not_before, not_after) in [(2, 100, 900), (3, 100, 300), (4, 250, 400)] {
+        store.record_issued(&issued(number, not_before, not_after)).await.unwrap();
+    }
+    assert_eq!(serials(&store.certificates(at(150), 10).await.unwrap()), ["01", "03", "04", "02"]);
+    assert_eq!(serials(&store.certificates(at(150), 2).await.unwrap()), ["01", "03"]);
+    assert_eq!(serials(&store.certificates(at(301), 10).await.unwrap()), ["04", "02"]);
+    assert_eq!(serials(&store.expiring(at(150), at(500), 10).await.unwrap()), ["01", "03"]);
+    assert_eq!(serials(&store.expiring(at(260), at(500), 10).await.unwrap()), ["03", "04"]);
+    assert_eq!(serials(&store.expiring(at(260), at(300), 10).await.unwrap()), Vec::<String>::new());
+}
+
+async fn topologies_go_forward_only(store: &impl TopologyStore) {
+    assert_eq!(store.current().await.unwrap(), None);
+    let early = store.publish("too early", Version(2), Some(Version(1)), at(1)).await;
+    assert!(matches!(early, Err(Error::Conflict { found: None, .. })));
+    store.publish("one", Version(1), None, at(1)).await.unwrap();
+    for (version, expect) in [(2, None), (1, Some(1)), (0, Some(1)), (3, Some(2))] {
+        let refused = store.publish("no", Version(version), expect.map(Version), at(2)).await;
+        assert!(matches!(refused, Err(Error::Conflict { found: Some(Version(1)), .. })), "{version} {expect:?}");
+    }
+    store.publish("two", Version(5), Some(Version(1)), at(3)).await.unwrap();
+    let current = store.current().await.unwrap().unwrap();
+    assert_eq!((current.document.as_str(), current.version, current.published_at), ("two", Version(5), at(3)));
+}
+
+async fn what_cannot_be_kept_is_refused<S: Directory + TopologyStore>(store: &S) {
+    let before_time = UNIX_EPOCH - Duration::from_secs(1);
+    assert!(matches!(store.add_user(&aor("dora"), &credential("dora", "d"), before_time).await, Err(Error::Time)));
+    assert!(store.publish("huge", Version(u64::MAX), Some(Version(5)), at(1)).await.is_err());
+    assert_eq!(store.current().await.unwrap().unwrap().version, Version(5));
+}
+
+#[tokio::test]
+async fn the_embedded_store_in_memory_keeps_its_promises() {
+    battery(&Embedded::in_memory().unwrap()).await;
+}
+
+#[tokio::test]
+async fn the_embedded_store_on_disk_keeps_its_promises() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Embedded::create(&directory.path().join("state.sqlite")).unwrap();
+    battery(&store).await;
+    store.close().await;
+    assert!(matches!(store.users().await, Err(Error::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_at_once_each_get_their_own_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Embedded::create(&directory.path().join("state.sqlite")).unwrap();
+    let tasks: Vec<_> = (0..600)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let name = format!("user{}", n % 300);
+                store.add_user(&aor(&name), &credential(&name, "p"), at(n)).await
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert!(matches!(error, Error::UserExists(_)), "{error}"),
+        }
+    }
+    assert_eq!((made, store.users().await.unwrap().len()), (300, 300));
+}
