@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use pki::Serial;
+use pki::{CertificateDer, Serial};
 use registrar::{Aor, Credential};
 
 /// Counts the changes of the whole store: each change gets the next number, without a gap.
@@ -77,14 +77,29 @@ pub struct Issued {
     pub names: Vec<String>,
     /// The issuer, as text.
     pub issuer: String,
-    /// SHA-256 of the public key (SubjectPublicKeyInfo).
-    pub spki_sha256: [u8; 32],
     /// The first second of validity.
     pub not_before: SystemTime,
     /// The last second of validity.
     pub not_after: SystemTime,
     /// The certificate itself.
     pub der: Vec<u8>,
+}
+
+impl Issued {
+    /// What the ledger says of the certificate `der`; `None` when it is none.
+    pub fn read(role: Role, der: &CertificateDer<'_>) -> Option<Self> {
+        let facts = pki::facts(der)?;
+        Some(Self {
+            serial: facts.serial,
+            role,
+            subject: facts.subject,
+            names: facts.names,
+            issuer: facts.issuer,
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            der: der.to_vec(),
+        })
+    }
 }
 
 /// A topology as it was published.

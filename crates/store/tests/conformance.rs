@@ -28,7 +28,6 @@ fn issued(number: u8, not_before: u64, not_after: u64) -> Issued {
         subject: "CN=sip.verbund.test".to_owned(),
         names: vec!["sip.verbund.test".to_owned(), "sip:verbund.test".to_owned()],
         issuer: "CN=issuing".to_owned(),
-        spki_sha256: [number; 32],
         not_before: at(not_before),
         not_after: at(not_after),
         der: vec![0x30, number],

@@ -9,7 +9,7 @@ use super::worker::Fault;
 use super::{Embedded, next_revision, seconds, time};
 use crate::{Error, IssuanceLedger, Issued, Result, Revision, Role};
 
-const COLUMNS: &str = "serial, role, subject, names, issuer, spki_sha256, not_before, not_after, der";
+const COLUMNS: &str = "serial, role, subject, names, issuer, not_before, not_after, der";
 
 impl IssuanceLedger for Embedded {
     async fn record_issued(&self, issued: &Issued) -> Result<Revision> {
@@ -57,14 +57,13 @@ fn exists(connection: &Connection, serial: &Serial) -> std::result::Result<bool,
 
 fn insert(connection: &Connection, issued: &Issued, not_before: i64, not_after: i64, revision: Revision) -> std::result::Result<(), Fault> {
     let names = serde_json::to_string(&issued.names).map_err(|error| Fault::damaged(error.to_string()))?;
-    let sql = format!("INSERT INTO certificate({COLUMNS}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+    let sql = format!("INSERT INTO certificate({COLUMNS}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     connection.prepare_cached(&sql)?.execute((
         issued.serial.as_bytes(),
         issued.role.as_str(),
         &issued.subject,
         names,
         &issued.issuer,
-        issued.spki_sha256,
         not_before,
         not_after,
         &issued.der,
@@ -96,9 +95,8 @@ fn issued(row: &Row<'_>) -> std::result::Result<Issued, Fault> {
         subject: row.get(2)?,
         names: serde_json::from_str(&names).map_err(|_| Fault::damaged("a certificate's list of names"))?,
         issuer: row.get(4)?,
-        spki_sha256: row.get(5)?,
-        not_before: time(row.get(6)?)?,
-        not_after: time(row.get(7)?)?,
-        der: row.get(8)?,
+        not_before: time(row.get(5)?)?,
+        not_after: time(row.get(6)?)?,
+        der: row.get(7)?,
     })
 }

@@ -33,7 +33,6 @@ const STEPS: &[&str] = &[
          subject TEXT NOT NULL,
          names TEXT NOT NULL,
          issuer TEXT NOT NULL,
-         spki_sha256 BLOB NOT NULL CHECK(length(spki_sha256) = 32),
          not_before INTEGER NOT NULL,
          not_after INTEGER NOT NULL,
          der BLOB NOT NULL,
