@@ -1,0 +1,123 @@
+//! What is kept of each decision, so that it can be asked for later.
+
+use std::{collections::VecDeque, net::SocketAddr, time::SystemTime};
+
+use pki::{CertificateDer, Fingerprint, Purpose, facts};
+
+use crate::Listener;
+
+/// Where a connection comes from and what is known of it besides certificates. None of it makes
+/// anybody trusted; it is evidence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Contact {
+    /// Which port was reached.
+    pub listener: Listener,
+    /// From where.
+    pub source: SocketAddr,
+    /// The name that the peer asked for (RFC 6066 §3).
+    pub sni: Option<String>,
+    /// What was negotiated, once it is.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What a handshake negotiated.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TlsFacts {
+    /// `TLSv1_3` or `TLSv1_2`.
+    pub version: &'static str,
+    /// The cipher suite.
+    pub suite: &'static str,
+    /// The key exchange.
+    pub key_exchange: &'static str,
+}
+
+/// One certificate as it was shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ShownCertificate {
+    /// Whom it names as holder; what cannot be read says so.
+    pub subject: String,
+    /// SHA-256 of it.
+    pub fingerprint: Fingerprint,
+}
+
+impl ShownCertificate {
+    /// How many certificates of a chain are kept, however many were shown.
+    pub(crate) const KEPT_MAX: usize = pki::CHAIN_CERTIFICATES_MAX;
+
+    /// A chain as it was shown. Parses nothing that is larger than what would be judged.
+    pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Vec<Self> {
+        let read = |der: &CertificateDer<'_>| {
+            let readable = der.len() <= pki::CHAIN_BYTES_MAX;
+            let subject = readable.then(|| facts(der)).flatten().map(|facts| facts.subject);
+            Self { subject: subject.unwrap_or_else(|| "(unreadable)".into()), fingerprint: Fingerprint::of(der) }
+        };
+        chain.iter().take(Self::KEPT_MAX).map(read).collect()
+    }
+}
+
+/// One decision, yes or no, with its evidence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DecisionRecord {
+    /// When it was made.
+    pub at: SystemTime,
+    /// Where the connection came from.
+    pub contact: Contact,
+    /// The chain shown, the leaf first.
+    pub chain: Vec<ShownCertificate>,
+    /// The root that vouched for it, if one did.
+    pub anchor: Option<String>,
+    /// What a certificate had to be good for.
+    pub purpose: Purpose,
+    /// Whose certificate would have done.
+    pub wanted: &'static str,
+    /// Whom the certificate names, if it was believed.
+    pub shown: Vec<String>,
+    /// The version of the topology that was asked.
+    pub topology_version: u64,
+    /// How many certificates were known to be revoked.
+    pub revoked: usize,
+    /// `accepted`, or the refusal's label.
+    pub label: &'static str,
+    /// As whom, or why not.
+    pub verdict: String,
+}
+
+impl DecisionRecord {
+    /// Whether the answer was yes.
+    pub fn accepted(&self) -> bool {
+        self.label == Self::ACCEPTED
+    }
+
+    pub(crate) const ACCEPTED: &'static str = "accepted";
+}
+
+/// The last decisions: a ring of fixed size.
+#[derive(Debug, Default)]
+pub struct Records {
+    ring: VecDeque<DecisionRecord>,
+    total: u64,
+}
+
+impl Records {
+    /// How many are kept.
+    pub const RECORDS_MAX: usize = 1000;
+
+    /// Keeps one; the oldest gives way.
+    pub fn push(&mut self, record: DecisionRecord) {
+        if self.ring.len() == Self::RECORDS_MAX {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(record);
+        self.total += 1;
+    }
+
+    /// Those that are kept, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &DecisionRecord> {
+        self.ring.iter().rev()
+    }
+
+    /// How many there ever were.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}

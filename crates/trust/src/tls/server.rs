@@ -1,0 +1,111 @@
+//! The server's end of TLS.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pki::{CertificateDer, Key};
+use rustls::{
+    ServerConfig,
+    crypto::CryptoProvider,
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::PrivateKeyDer;
+
+use super::{Clock, TlsFault, VERSIONS, provider, verifier::Verifier};
+use crate::{Listener, LivePolicy};
+
+/// What this server shows of itself: one certificate with its key, on every port. It can be
+/// replaced at any time; handshakes from then on show the new one, open connections stay.
+///
+/// The name a client asks for (SNI) selects nothing: a client that asks for a name which the
+/// certificate lacks, or for none (it dialled an address), gets the same certificate, the same
+/// checks, and judges the name itself (row N35: no name leads to something weaker).
+pub struct ServerIdentity(ArcSwap<CertifiedKey>);
+
+impl ServerIdentity {
+    /// Starts with this chain (the leaf first) and its key.
+    ///
+    /// # Errors
+    /// The key is not that of the leaf.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<Arc<Self>, TlsFault> {
+        Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key)?))))
+    }
+
+    /// Shows another chain from now on. If it does not fit its key, the old one stays.
+    ///
+    /// # Errors
+    /// The key is not that of the leaf.
+    pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
+        self.0.store(Arc::new(certified(chain, key)?));
+        Ok(())
+    }
+
+    /// The chain shown now, the leaf first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.load().cert.clone()
+    }
+}
+
+impl std::fmt::Debug for ServerIdentity {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ServerIdentity(..)")
+    }
+}
+
+impl ResolvesServerCert for ServerIdentity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// A chain and its key as rustls wants them, checked to belong together.
+pub(super) fn certified(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<CertifiedKey, TlsFault> {
+    let key = PrivateKeyDer::Pkcs8(key.to_der()?);
+    CertifiedKey::from_der(chain, key, &provider()).map_err(TlsFault::Identity)
+}
+
+/// TLS for SIP on a port of this kind. A certificate is asked for on every port, and demanded on
+/// a server port; whatever is shown is judged by the policy in force at that moment.
+///
+/// # Errors
+/// The TLS library lacks what is needed.
+pub fn server_config(
+    listener: Listener,
+    identity: Arc<ServerIdentity>,
+    policy: Arc<LivePolicy>,
+    clock: Clock,
+) -> Result<Arc<ServerConfig>, TlsFault> {
+    let provider = provider();
+    let verifier = Verifier::new(listener, policy, provider.signature_verification_algorithms);
+    let builder = builder(provider, clock)?.with_client_cert_verifier(Arc::new(verifier));
+    Ok(Arc::new(without_resumption(builder.with_cert_resolver(identity))))
+}
+
+/// TLS for HTTPS: no certificate is asked for (browsers would show a dialogue), HTTP/2 or 1.1.
+///
+/// # Errors
+/// The TLS library lacks what is needed.
+pub fn web_config(identity: Arc<ServerIdentity>, clock: Clock) -> Result<Arc<ServerConfig>, TlsFault> {
+    let builder = builder(provider(), clock)?.with_no_client_auth();
+    let mut config = without_resumption(builder.with_cert_resolver(identity));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+type Builder = rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
+
+fn builder(provider: Arc<CryptoProvider>, clock: Clock) -> Result<Builder, TlsFault> {
+    ServerConfig::builder_with_details(provider, clock).with_protocol_versions(VERSIONS).map_err(TlsFault::Library)
+}
+
+/// No session outlives its decision: no tickets (1.3), no tickets and no session ids (1.2).
+fn without_resumption(mut config: ServerConfig) -> ServerConfig {
+    config.send_tls13_tickets = 0;
+    config.max_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    // Ours is the better order: post-quantum first, AES-256 first.
+    config.ignore_client_order = true;
+    config
+}
