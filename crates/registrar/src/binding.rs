@@ -5,6 +5,7 @@ use sip::Uri;
 use crate::{
     Flow,
     contact::{Asked, Order},
+    user::unescaped,
 };
 
 /// One address of a user, and the flow that leads there.
@@ -73,6 +74,14 @@ impl Binding {
     /// Whether it belongs to this instance. URNs of phones are UUIDs, compared without case (RFC 9562 §4).
     pub(crate) fn is_of(&self, instance: Option<&str>) -> bool {
         self.instance.as_deref().zip(instance).is_some_and(|(ours, theirs)| ours.eq_ignore_ascii_case(theirs))
+    }
+
+    /// Whether `gr`, as it stands in a Request-URI, is the public GRUU's of this binding (RFC 5627 §5.1).
+    pub(crate) fn is_named_by(&self, gr: &str) -> bool {
+        self.gr().is_some_and(|urn| {
+            let theirs = unescaped(gr).map(|byte| byte.map(|b| b.to_ascii_lowercase()));
+            theirs.eq(urn.bytes().map(|b| Some(b.to_ascii_lowercase())))
+        })
     }
 
     pub(crate) fn is_alive(&self, now: Instant) -> bool {

@@ -178,11 +178,11 @@ impl Challenger {
     }
 
     fn judge(&mut self, request: &Message, directory: &Directory, flow: Flow, source: Source, now: Instant) -> Result<UserName, Denied> {
-        let answer = self.answer_in(request)?;
+        let answer = self.answer_in(request, source)?;
         let user = UserName::parse(answer.username).ok();
         let wait = self.throttle.wait(user.as_ref(), source, now);
         if !wait.is_zero() {
-            return Err(Denied::Throttled { retry_after: Duration::from_secs(wait.as_secs() + 1) });
+            return Err(Denied::Throttled { retry_after: Duration::from_secs((wait + Duration::from_nanos(999_999_999)).as_secs()) });
         }
         // The password comes before the nonce: a guess on a nonce that is no good is a guess all the same.
         let Some(user) = self.proves(&answer, user.clone(), directory, request.method()) else {
@@ -199,24 +199,27 @@ impl Challenger {
     }
 
     /// The first credentials for our realm; other schemes and realms are other servers' (RFC 3261 §22.3).
-    fn answer_in<'m>(&self, request: &'m Message) -> Result<Answer<'m>, Denied> {
+    fn answer_in<'m>(&self, request: &'m Message, source: Source) -> Result<Answer<'m>, Denied> {
         let (_, _, credentials) = roles(request);
         for text in request.all(credentials) {
             match digest::read(text, &self.realm) {
                 Reading::NotForUs => {}
                 Reading::Malformed(why) => return Err(Denied::Malformed(why)),
-                Reading::Answer(answer) if self.is_us(answer.uri) => return Ok(answer),
+                Reading::Answer(answer) if self.is_us(answer.uri, source) => return Ok(answer),
                 Reading::Answer(_) => return Err(Denied::Malformed("the uri of the digest does not name this server")),
             }
         }
         Err(Denied::NoCredentials)
     }
 
-    fn is_us(&self, uri: &str) -> bool {
+    /// On one machine any loopback address is us: phones without TLS reach us through a helper beside
+    /// them (socat, stunnel) and sign its address. A stranger's packets do not come from there.
+    fn is_us(&self, uri: &str, source: Source) -> bool {
+        let ours = |address: IpAddr| self.addresses.contains(&address) || address.is_loopback() && source.is_loopback();
         Uri::parse(uri).filter(Uri::is_sip).is_some_and(|uri| match uri.host {
             Host::Name(_) => self.names.iter().any(|name| uri.host.is_name(name)),
-            Host::V4(address) => self.addresses.contains(&address.into()),
-            Host::V6(address) => self.addresses.contains(&address.into()),
+            Host::V4(address) => ours(address.into()),
+            Host::V6(address) => ours(address.into()),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a REGISTER asks for, read and checked before anything is changed (RFC 3261 §10.3 steps 2 to 6).
 
-use sip::{Message, Name, NameAddr, Params, Uri};
+use sip::{Message, Name, NameAddr, Uri};
 
 use crate::{Limits, RegisterFault};
 
@@ -96,8 +96,9 @@ fn contacts<'m>(request: &'m Message, limits: &Limits) -> Result<Contacts<'m>, R
 impl<'m> Asked<'m> {
     fn read(text: &'m str, expires: Option<u32>, outbound: bool, limits: &Limits) -> Result<Self, RegisterFault> {
         let contact = NameAddr::parse(text).ok_or(RegisterFault::Contact("a Contact is malformed"))?;
-        if !contact.uri.is_sip() {
-            return Err(RegisterFault::Contact("a Contact must be a sip or sips URI"));
+        // It is shown to administrators and written into requests: ASCII, as the grammar says.
+        if !(contact.uri.is_sip() && contact.uri.text.is_ascii()) {
+            return Err(RegisterFault::Contact("a Contact must be a sip or sips URI in ASCII"));
         }
         if contact.uri.text.len() > limits.contact_bytes_max {
             return Err(RegisterFault::TooLong { name: Name::Contact, bytes_max: limits.contact_bytes_max });
@@ -159,29 +160,26 @@ fn instance<'m>(value: &'m str, limits: &Limits) -> Result<&'m str, RegisterFaul
     Ok(urn)
 }
 
-/// The Path in order (RFC 3327 §5.3), folds straightened: it becomes the Route of requests to this contact.
+/// The Path in order (RFC 3327 §5.3): it becomes the Route of requests to this contact, so only the URIs
+/// are kept, which can hold neither white space nor quotes.
 fn path(request: &Message, limits: &Limits) -> Result<Vec<String>, RegisterFault> {
     let mut path = Vec::new();
     let mut bytes = 0;
     for hop in request.addresses(Name::Path) {
-        let hop = hop?;
-        if !hop.uri.is_sip() {
+        let uri = hop?.uri;
+        if !(uri.is_sip() && uri.text.is_ascii()) {
             return Err(RegisterFault::Contact("a Path must be made of sip or sips URIs"));
         }
-        bytes += hop.uri.text.len() + hop.params.as_str().len();
+        bytes += uri.text.len();
         if bytes > limits.path_bytes_max {
             return Err(RegisterFault::TooLong { name: Name::Path, bytes_max: limits.path_bytes_max });
         }
-        path.push(format!("<{}>{}", hop.uri.text, straight(hop.params)));
+        path.push(format!("<{}>", uri.text));
     }
     if !path.is_empty() && !speaks(request, "path") {
         return Err(RegisterFault::PathNotSupported);
     }
     Ok(path)
-}
-
-fn straight(params: Params<'_>) -> String {
-    params.as_str().replace(['\r', '\n', '\t'], " ")
 }
 
 /// RFC 5626 §6: with a proxy in between, that proxy must say by `ob` in its Path that it keeps the flow.

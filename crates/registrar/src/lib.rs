@@ -10,6 +10,7 @@
 //! Nothing here reads a clock, draws randomness or opens a socket: `Instant`s and keys are arguments.
 
 mod binding;
+mod bindings;
 mod challenger;
 mod contact;
 mod credential;
@@ -17,6 +18,7 @@ mod digest;
 mod fault;
 mod flow;
 mod nonce;
+mod registered;
 mod registrar;
 mod replay;
 mod throttle;
@@ -28,6 +30,7 @@ pub use credential::{Credential, Directory, DirectoryFull};
 pub use digest::respond;
 pub use fault::RegisterFault;
 pub use flow::Flow;
-pub use registrar::{Limits, Registered, Registrar, RegistrarCounters};
+pub use registered::{Limits, Registered, RegistrarCounters};
+pub use registrar::Registrar;
 pub use throttle::{Source, ThrottleLimits};
 pub use user::{Aor, UserName, UserNameFault};

@@ -1,112 +1,13 @@
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
-use sip::{Message, Name};
+use sip::Message;
 
 use crate::{
-    Flow, RegisterFault, Registration, Target, UserName,
+    Flow, Limits, RegisterFault, Registered, RegistrarCounters, Registration, Target, UserName,
     binding::Binding,
+    bindings::{Bindings, Index, Mark},
     contact::{self, Asked, Contacts, Order},
 };
-
-/// What one user may make us keep, and for how long.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// Contacts of one user, and of one REGISTER.
-    pub bindings_per_user_max: usize,
-    /// A Contact URI.
-    pub contact_bytes_max: usize,
-    /// A Call-ID.
-    pub call_id_bytes_max: usize,
-    /// An instance URN.
-    pub instance_bytes_max: usize,
-    /// All Path values of a binding together.
-    pub path_bytes_max: usize,
-    /// A User-Agent; longer ones are cut.
-    pub user_agent_bytes_max: usize,
-    /// Shorter lifetimes get 423.
-    pub expires_min_secs: u32,
-    /// Longer lifetimes are shortened.
-    pub expires_max_secs: u32,
-    /// When nothing is said.
-    pub expires_default_secs: u32,
-    /// How long a client that supports outbound may be silent on its flow (RFC 5626 §5.4).
-    pub flow_timer_secs: u32,
-}
-
-impl Limits {
-    /// Ten phones a user, an hour each.
-    pub const DEFAULT: Self = Self {
-        bindings_per_user_max: 10,
-        contact_bytes_max: 512,
-        call_id_bytes_max: 256,
-        instance_bytes_max: 128,
-        path_bytes_max: 1024,
-        user_agent_bytes_max: 64,
-        expires_min_secs: 60,
-        expires_max_secs: 3600,
-        expires_default_secs: 3600,
-        flow_timer_secs: 120,
-    };
-
-    /// The lifetime granted for the one asked for (RFC 3261 §10.3 step 7).
-    pub(crate) fn lifetime(&self, asked_secs: u32) -> Result<u32, RegisterFault> {
-        if asked_secs > 0 && asked_secs < self.expires_min_secs {
-            return Err(RegisterFault::TooBrief { expires_min: Duration::from_secs(self.expires_min_secs.into()) });
-        }
-        Ok(asked_secs.min(self.expires_max_secs))
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// What the 200 to a REGISTER says.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Registered {
-    /// A Contact value for each binding that the user now has.
-    pub contacts: Vec<String>,
-    /// The Path of this request, given back (RFC 3327 §5.3).
-    pub path: Vec<String>,
-    /// The Flow-Timer in seconds when an outbound binding was made: then `Require: outbound` is said too
-    /// (RFC 5626 §6).
-    pub flow_timer_secs: Option<u32>,
-}
-
-impl Registered {
-    /// The headers of the 200, in order.
-    pub fn headers(&self) -> impl Iterator<Item = (Name, std::borrow::Cow<'_, str>)> {
-        let contacts = self.contacts.iter().map(|value| (Name::Contact, value.as_str().into()));
-        let path = self.path.iter().map(|value| (Name::Path, value.as_str().into()));
-        let outbound = self
-            .flow_timer_secs
-            .into_iter()
-            .flat_map(|secs| [(Name::Require, "outbound".into()), (Name::FlowTimer, std::borrow::Cow::Owned(secs.to_string()))]);
-        contacts.chain(path).chain(outbound).chain([(Name::Supported, "path, outbound, gruu".into())])
-    }
-}
-
-/// What happened, for the metrics.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct RegistrarCounters {
-    /// New bindings.
-    pub bound: u64,
-    /// Bindings told again.
-    pub refreshed: u64,
-    /// Bindings taken back by their user.
-    pub removed: u64,
-    /// Bindings that ran out.
-    pub expired: u64,
-    /// Bindings whose flow died.
-    pub dropped: u64,
-    /// REGISTERs that changed nothing because something was wrong with them.
-    pub refused: u64,
-}
 
 /// Where each user can be reached (RFC 3261 §10, RFC 5626).
 ///
@@ -120,85 +21,6 @@ pub struct Registrar {
     bound: u64,
     count: usize,
     counters: RegistrarCounters,
-}
-
-#[derive(Default)]
-struct Bindings {
-    list: Vec<Binding>,
-    /// The row of this user in [`Index::due`].
-    due: Option<Instant>,
-}
-
-/// Which users are touched when a flow dies or time passes.
-#[derive(Default)]
-struct Index {
-    flows: BTreeSet<(Flow, UserName)>,
-    due: BTreeSet<(Instant, UserName)>,
-}
-
-impl Bindings {
-    /// Removes what is `gone`; tells how many those were.
-    fn sweep(&mut self, user: &UserName, index: &mut Index, gone: impl Fn(&Binding) -> bool) -> usize {
-        let before = self.list.len();
-        for at in (0..before).rev() {
-            if gone(&self.list[at]) {
-                let flow = self.list.remove(at).flow;
-                self.leave(user, index, flow);
-            }
-        }
-        before - self.list.len()
-    }
-
-    /// Forgets that the user is on this flow, unless another binding still is.
-    fn leave(&self, user: &UserName, index: &mut Index, flow: Flow) {
-        if !self.list.iter().any(|binding| binding.flow == flow) {
-            index.flows.remove(&(flow, user.clone()));
-        }
-    }
-
-    fn reschedule(&mut self, user: &UserName, index: &mut Index) {
-        let due = self.list.iter().map(|binding| binding.expires_at).min();
-        if due == self.due {
-            return;
-        }
-        if let Some(old) = self.due {
-            index.due.remove(&(old, user.clone()));
-        }
-        if let Some(new) = due {
-            index.due.insert((new, user.clone()));
-        }
-        self.due = due;
-    }
-
-    /// Adds or refreshes one; `true` when it is new.
-    fn put(&mut self, user: &UserName, index: &mut Index, asked: &Asked<'_>, order: &Order<'_>, at: Mark) -> bool {
-        index.join(at.flow, user);
-        let Some(binding) = self.list.iter_mut().find(|binding| binding.is_meant_by(asked)) else {
-            self.list.push(Binding::new(asked, order, at.flow, at.bound, at.now));
-            return true;
-        };
-        let old = binding.flow;
-        binding.refresh(asked, order, at.flow, at.bound, at.now);
-        self.leave(user, index, old);
-        false
-    }
-}
-
-impl Index {
-    fn join(&mut self, flow: Flow, user: &UserName) {
-        let row = (flow, user.clone());
-        if !self.flows.contains(&row) {
-            self.flows.insert(row);
-        }
-    }
-}
-
-/// When and over what a REGISTER came.
-#[derive(Clone, Copy)]
-struct Mark {
-    flow: Flow,
-    bound: u64,
-    now: Instant,
 }
 
 impl Registrar {
@@ -328,7 +150,7 @@ impl Registrar {
     #[must_use]
     pub fn targets(&self, user: &UserName, gr: Option<&str>, now: Instant) -> Vec<Target> {
         let Some(bindings) = self.users.get(user) else { return Vec::new() };
-        let wanted = |binding: &&Binding| binding.is_alive(now) && gr.is_none_or(|gr| binding.is_of(Some(gr)));
+        let wanted = |binding: &&Binding| binding.is_alive(now) && gr.is_none_or(|gr| binding.is_named_by(gr));
         let mut alive: Vec<&Binding> = bindings.list.iter().filter(wanted).collect();
         alive.sort_by_key(|binding| std::cmp::Reverse((binding.q, binding.bound)));
         let target = |(at, binding): (usize, &&Binding)| Target {

@@ -25,9 +25,16 @@ pub struct Source(IpAddr);
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
+            IpAddr::V6(v6) if v6.is_loopback() => Self(v6.into()),
             IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
             v4 => Self(v4),
         }
+    }
+}
+
+impl Source {
+    pub(crate) fn is_loopback(self) -> bool {
+        self.0.is_loopback()
     }
 }
 

@@ -56,7 +56,7 @@ impl Spelt {
 
 /// The bytes of a user part with each `%xx` read once; `None` where an escape is broken. What an escape
 /// hides is checked like any other character, so `%00` or `%40` never becomes part of a name.
-fn unescaped(text: &str) -> impl Iterator<Item = Option<u8>> {
+pub(crate) fn unescaped(text: &str) -> impl Iterator<Item = Option<u8>> {
     let mut bytes = text.bytes();
     std::iter::from_fn(move || {
         let byte = bytes.next()?;
