@@ -1,0 +1,185 @@
+//! The command's side of the admin API: typed questions, and errors that say what to do.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper_util::rt::TokioIo;
+use registrar::UserName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{Certificate, Created, Decision, NewPassword, NewUser, Password, Problem, SOCKET, Status, User, VERSION};
+
+/// How long a server may take for an answer; its own limit is shorter.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+/// The longest answer.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no server runs on {}: start it with `verbund up --data {}`", data.display(), data.display())]
+    NoServer {
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// It is someone else's.
+    #[error("permission denied: only the owner of {} (or root) administers its server; use that account", data.display())]
+    NotOwner {
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// The server said no.
+    #[error(transparent)]
+    Refused(Problem),
+    /// The server is there, but silent.
+    #[error("the server on {} does not answer: look at its log, or restart it", data.display())]
+    Silent {
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// The answer is not one.
+    #[error("the server on {} answered something this command does not understand ({detail}): are both of the same version?", data.display())]
+    Strange {
+        /// The data directory.
+        data: PathBuf,
+        /// What was wrong with it.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("cannot reach the server on {}: {source}", data.display())]
+    Io {
+        /// The data directory.
+        data: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Asks the server that runs on a data directory. Each question is a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    data: PathBuf,
+}
+
+impl Client {
+    /// For the server on `data`; nothing is opened yet.
+    pub fn new(data: &Path) -> Self {
+        Self { data: data.to_owned() }
+    }
+
+    /// See [`Admin::status`](super::Admin::status); so with the others.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.read(Method::GET, "/status", None::<()>).await
+    }
+
+    /// All users.
+    pub async fn users(&self) -> Result<Vec<User>, ClientError> {
+        self.read(Method::GET, "/users", None::<()>).await
+    }
+
+    /// Makes a user.
+    pub async fn add_user(&self, user: &UserName, password: Option<Password>) -> Result<Created, ClientError> {
+        self.read(Method::POST, "/users", Some(NewUser { name: user.to_string(), password })).await
+    }
+
+    /// Sets a password.
+    pub async fn set_password(&self, user: &UserName, password: Option<Password>) -> Result<Created, ClientError> {
+        self.read(Method::PUT, &format!("/users/{user}/password"), Some(NewPassword { password })).await
+    }
+
+    /// Takes a user out.
+    pub async fn remove_user(&self, user: &UserName) -> Result<(), ClientError> {
+        self.ask(Method::DELETE, &format!("/users/{user}"), None::<()>).await.map(drop)
+    }
+
+    /// The certificates in force.
+    pub async fn certificates(&self) -> Result<Vec<Certificate>, ClientError> {
+        self.read(Method::GET, "/certificates", None::<()>).await
+    }
+
+    /// The latest verdicts, the newest first.
+    pub async fn decisions(&self, limit: usize) -> Result<Vec<Decision>, ClientError> {
+        self.read(Method::GET, &format!("/decisions?limit={limit}"), None::<()>).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<impl Serialize>) -> Result<T, ClientError> {
+        let answer = self.ask(method, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.strange(error.to_string()))
+    }
+
+    /// One request; the body of a good answer, or the problem that a bad one tells.
+    async fn ask(&self, method: Method, path: &str, body: Option<impl Serialize>) -> Result<Vec<u8>, ClientError> {
+        let request = self.request(method, path, body)?;
+        let answer = timeout(ANSWER_DEADLINE, self.exchange(request)).await;
+        let (status, body) = answer.map_err(|_| ClientError::Silent { data: self.data.clone() })??;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let problem = serde_json::from_slice(&body).map_err(|_| self.strange(format!("status {status}")))?;
+        Err(ClientError::Refused(problem))
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<impl Serialize>) -> Result<Request<Body>, ClientError> {
+        let builder = Request::builder().method(method).uri(format!("{VERSION}{path}")).header(header::HOST, "localhost");
+        let request = match body {
+            None => builder.body(Body::empty()),
+            Some(body) => {
+                let json = serde_json::to_vec(&body).map_err(|error| self.strange(error.to_string()))?;
+                builder.header(header::CONTENT_TYPE, "application/json").body(Body::from(json))
+            }
+        };
+        request.map_err(|error| self.strange(error.to_string()))
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<(StatusCode, Vec<u8>), ClientError> {
+        let stream = UnixStream::connect(self.data.join(SOCKET)).await.map_err(|error| self.unreached(error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        let talk = async {
+            let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+            self.body(response).await
+        };
+        let mut talk = std::pin::pin!(talk);
+        // The connection must be polled for the exchange to go on, and may end before the exchange does.
+        tokio::select! {
+            answer = &mut talk => answer,
+            _ = connection => talk.await,
+        }
+    }
+
+    async fn body(&self, response: Response<Incoming>) -> Result<(StatusCode, Vec<u8>), ClientError> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.strange(error.to_string()))?;
+        Ok((status, body.to_bytes().to_vec()))
+    }
+
+    fn unreached(&self, source: io::Error) -> ClientError {
+        let data = self.data.clone();
+        match source.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => ClientError::NoServer { data },
+            ErrorKind::PermissionDenied => ClientError::NotOwner { data },
+            _ => ClientError::Io { data, source },
+        }
+    }
+
+    /// A server that hangs up without a word does so because of who we are.
+    fn broken(&self, error: &hyper::Error) -> ClientError {
+        let hung_up = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+        let reset = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>()).is_some();
+        if hung_up || reset { ClientError::NotOwner { data: self.data.clone() } } else { self.strange(error.to_string()) }
+    }
+
+    fn strange(&self, detail: String) -> ClientError {
+        ClientError::Strange { data: self.data.clone(), detail }
+    }
+}

@@ -1,0 +1,130 @@
+//! From HTTP requests to questions of the [`Admin`], and back. Whatever is not understood exactly is refused.
+
+use std::sync::Arc;
+
+use axum::body::to_bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, put};
+use axum::{Json, Router};
+use registrar::UserName;
+use serde::de::DeserializeOwned;
+
+use super::{
+    Admin, Certificate, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, NewPassword, NewUser, Problem, Status, User, VERSION,
+};
+use crate::{Limits, connection};
+
+#[derive(Clone)]
+struct Desk {
+    admin: Arc<dyn Admin>,
+    body_bytes_max: usize,
+}
+
+pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
+    let late = |status| Problem::new(status, "this took too long", "look at the server's log").into_response();
+    let routes = Router::new()
+        .route("/status", get(status))
+        .route("/users", get(users).post(add_user))
+        .route("/users/{name}", delete(remove_user))
+        .route("/users/{name}/password", put(set_password))
+        .route("/certificates", get(certificates))
+        .route("/decisions", get(decisions));
+    Router::new()
+        .nest(VERSION, routes)
+        .fallback(|| async { Problem::not_found("there is nothing at this path", "are command and server of the same version?") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method does nothing here", "are command and server of the same version?")
+        })
+        .with_state(Desk { admin, body_bytes_max: limits.body_bytes_max })
+        .layer(middleware::from_fn(move |request: Request, next: Next| connection::within(limits, late, request, next)))
+}
+
+async fn status(State(desk): State<Desk>) -> Result<Json<Status>, Problem> {
+    desk.admin.status().await.map(Json)
+}
+
+async fn users(State(desk): State<Desk>) -> Result<Json<Vec<User>>, Problem> {
+    desk.admin.users().await.map(Json)
+}
+
+async fn add_user(State(desk): State<Desk>, request: Request) -> Result<(StatusCode, Json<Created>), Problem> {
+    let NewUser { name, password } = read(request, desk.body_bytes_max).await?;
+    let created = desk.admin.add_user(user_name(&name)?, password).await?;
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+async fn remove_user(State(desk): State<Desk>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    desk.admin.remove_user(user_name(&name)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_password(State(desk): State<Desk>, Path(name): Path<String>, request: Request) -> Result<Json<Created>, Problem> {
+    let name = user_name(&name)?;
+    let NewPassword { password } = read(request, desk.body_bytes_max).await?;
+    desk.admin.set_password(name, password).await.map(Json)
+}
+
+async fn certificates(State(desk): State<Desk>) -> Result<Json<Vec<Certificate>>, Problem> {
+    desk.admin.certificates().await.map(Json)
+}
+
+async fn decisions(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<Decision>>, Problem> {
+    let limit = limit(request.uri().query())?;
+    desk.admin.decisions(limit).await.map(Json)
+}
+
+fn user_name(text: &str) -> Result<UserName, Problem> {
+    // The text is the caller's own; it is quoted so that nothing in it reaches a terminal raw.
+    UserName::parse(text).map_err(|fault| Problem::bad_request(format!("{text:?} cannot be a user's name"), fault.to_string()))
+}
+
+fn limit(query: Option<&str>) -> Result<usize, Problem> {
+    let Some(query) = query else { return Ok(DECISIONS_DEFAULT) };
+    let number = query.strip_prefix("limit=").and_then(|number| number.parse().ok());
+    number
+        .filter(|number| (1..=DECISIONS_MAX).contains(number))
+        .ok_or_else(|| Problem::bad_request(format!("{query:?} is no limit"), format!("write limit=N, with N from 1 to {DECISIONS_MAX}")))
+}
+
+/// A JSON body that says exactly what it must, no more.
+async fn read<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, Problem> {
+    if !is_json(request.headers()) {
+        let cure = "send JSON, with Content-Type: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not said to be JSON", cure));
+    }
+    let body = to_bytes(request.into_body(), bytes_max).await.map_err(|_| {
+        let error = format!("the body is longer than {bytes_max} bytes, or broke off");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error, "send less")
+    })?;
+    // serde's words name the field and the place, and never repeat a value of a string field.
+    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body is not what this wants: {error}"), ""))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type.and_then(|value| value.split(';').next()).is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(query: Option<&str>, wanted: Option<usize>) {
+        assert_eq!(limit(query).ok(), wanted, "{query:?}");
+    }
+
+    #[test]
+    fn a_limit_is_a_number_in_bounds_and_nothing_else() {
+        check(None, Some(DECISIONS_DEFAULT));
+        check(Some("limit=7"), Some(7));
+        check(Some("limit=10000"), Some(10_000));
+        for query in ["", "limit=0", "limit=10001", "limit=-1", "limit=7&x=1", "limit=7 OR 1=1", "x=7", "limit=99999999999999999999"] {
+            check(Some(query), None);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a stranger may make us keep, and for how long. All of it is small: the answers are.
+
+use std::time::Duration;
+
+/// The limits of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at the same time; one more is closed at once.
+    pub connections_max: usize,
+    /// Of these, how many from one address.
+    pub connections_per_address_max: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_deadline: Duration,
+    /// How long the head of a request may take, from the first moment we could read it.
+    pub head_deadline: Duration,
+    /// The longest head of a request; HTTP/1.1 reads it into one buffer of this size.
+    pub head_bytes_max: usize,
+    /// How many header fields a request has.
+    pub head_fields_max: usize,
+    /// The longest body of a request, where one is wanted at all.
+    pub body_bytes_max: usize,
+    /// How long a request may take from the end of its head to the beginning of the answer.
+    pub request_deadline: Duration,
+    /// How many requests run on one HTTP/2 connection.
+    pub streams_max: u32,
+    /// How long a connection lasts, whatever it does: also who reads slowly ends.
+    pub connection_lifetime_max: Duration,
+    /// How long a connection has to finish after it was told to.
+    pub closing_deadline: Duration,
+}
+
+impl Limits {
+    /// For the HTTPS port, which anyone reaches.
+    pub const HTTPS: Self = Self {
+        connections_max: 512,
+        connections_per_address_max: 64,
+        handshake_deadline: Duration::from_secs(10),
+        head_deadline: Duration::from_secs(10),
+        head_bytes_max: 16 * 1024,
+        head_fields_max: 64,
+        body_bytes_max: 4 * 1024,
+        request_deadline: Duration::from_secs(10),
+        streams_max: 16,
+        connection_lifetime_max: Duration::from_secs(120),
+        closing_deadline: Duration::from_secs(3),
+    };
+
+    /// For the admin socket, which only the owner reaches.
+    pub const ADMIN: Self = Self { connections_max: 64, ..Self::HTTPS };
+}
