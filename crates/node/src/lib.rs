@@ -1,1 +1,15 @@
-//! node
+//! One running server's signalling core: who, what and when go in; messages and closings come out.
+//!
+//! It decides what a request may do and carries the decision out. Transactions and forking are `proxy`'s, bindings and
+//! sign-in are `registrar`'s, who a connection belongs to is `trust`'s. Start with [`Node`], then `decide`.
+
+mod answer;
+mod counters;
+mod decide;
+mod node;
+mod place;
+mod session;
+
+pub use counters::Counters;
+pub use node::{Limits, Node, Output, Secrets, Settings};
+pub use registrar::Registration;

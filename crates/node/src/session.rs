@@ -1,0 +1,47 @@
+use std::net::IpAddr;
+
+use registrar::UserName;
+use trust::Peer;
+
+/// What the node knows of one open connection: who is at its other end, and which users proved themselves on it.
+pub(crate) struct Session {
+    pub(crate) peer: Peer,
+    pub(crate) source: IpAddr,
+    users: Vec<UserName>,
+}
+
+impl Session {
+    /// How many users may share one connection: gateways and load generators carry hundreds.
+    pub(crate) const USERS_MAX: usize = 1000;
+
+    /// A connection just accepted; a user certificate signs its user in at once.
+    pub(crate) fn new(peer: Peer, source: IpAddr) -> Self {
+        let users = match &peer {
+            Peer::Client { user: Some(user), .. } => vec![user.clone()],
+            Peer::Client { user: None, .. } | Peer::TrustedServer { .. } => Vec::new(),
+        };
+        Self { peer, source, users }
+    }
+
+    /// Whether this user proved himself here.
+    pub(crate) fn is_signed_in(&self, user: &UserName) -> bool {
+        self.users.contains(user)
+    }
+
+    /// Whether anybody did.
+    pub(crate) fn is_anybodys(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    /// Notes a proof. `false` when the connection carries too many users already.
+    pub(crate) fn sign_in(&mut self, user: UserName) -> bool {
+        if self.is_signed_in(&user) {
+            return true;
+        }
+        let room = self.users.len() < Self::USERS_MAX;
+        if room {
+            self.users.push(user);
+        }
+        room
+    }
+}
