@@ -4,6 +4,7 @@
 use std::{collections::HashSet, fmt};
 
 use aws_lc_rs::digest;
+use rustls_pki_types::CertificateDer;
 
 use crate::{NoRandomness, random};
 
@@ -55,6 +56,11 @@ pub struct IssuerName(Vec<u8>);
 impl IssuerName {
     pub(crate) fn new(raw: &[u8]) -> Self {
         Self(raw.to_vec())
+    }
+
+    /// Who issued this certificate; `None` if it is none.
+    pub fn of(der: &CertificateDer<'_>) -> Option<Self> {
+        Some(Self::new(webpki::EndEntityCert::try_from(der).ok()?.issuer()))
     }
 }
 

@@ -38,8 +38,8 @@ pub enum Rule {
     /// A server twice: one name must lead to one set of roles.
     #[error("the server {0} is listed twice; one name is one server")]
     DuplicateServer(String),
-    /// One name for a server and for another pool.
-    #[error("{0} is the name of a pool and of a server outside that pool; give one of them another name")]
+    /// One name for a pool and for a server that is not all of that pool.
+    #[error("{0} is the name of a pool and of a server; only a pool of one server may have that server's name")]
     PoolNamedLikeServer(String),
     /// A server without a role does nothing.
     #[error("the server {0} has no role; give it at least one of authority, front-end")]

@@ -1,0 +1,434 @@
+//! Chains with one defect each, made here, and the rejection that each of them meets.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use pki::{
+    AnchorFault, Anchors, CHAIN_BYTES_MAX, CertificateDer, Fingerprint, IssuerName, Key, Purpose, Rejection, Revoked, Serial,
+    VerifiedCertificate, certificates_from_pem, verify,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, Issuer,
+    KeyUsagePurpose, NameConstraints, SanType,
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// A root, an issuing CA and a leaf. Each test spoils one of them.
+struct Plan {
+    root: CertificateParams,
+    issuing: CertificateParams,
+    leaf: CertificateParams,
+}
+
+/// What was made of a plan.
+struct Made {
+    root: CertificateDer<'static>,
+    /// The leaf, then the issuing CA.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = (now() - DAY).into();
+    params.not_after = (now() + DAY).into();
+    params
+}
+
+impl Plan {
+    fn new() -> Self {
+        let mut root = params("Defect Root");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let mut issuing = params("Defect Issuing");
+        issuing.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        issuing.extended_key_usages = vec![Eku::ServerAuth, Eku::ClientAuth];
+        let mut leaf = params("fe1.contoso.example");
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        leaf.extended_key_usages = vec![Eku::ServerAuth];
+        leaf.subject_alt_names = vec![dns("fe1.contoso.example")];
+        Self { root, issuing, leaf }
+    }
+
+    fn make(self) -> Made {
+        let [root_key, issuing_key, leaf_key] = [(); 3].map(|()| Key::generate().unwrap());
+        let root = self.root.self_signed(&root_key).unwrap().der().clone();
+        let issuing = self.issuing.signed_by(&issuing_key, &Issuer::from_params(&self.root, &root_key)).unwrap().der().clone();
+        let leaf = self.leaf.signed_by(&leaf_key, &Issuer::from_params(&self.issuing, &issuing_key)).unwrap().der().clone();
+        Made { root, chain: vec![leaf, issuing] }
+    }
+}
+
+impl Made {
+    fn anchors(&self) -> Anchors {
+        Anchors::of([self.root.clone()]).unwrap()
+    }
+
+    fn verify(&self) -> Result<VerifiedCertificate, Rejection> {
+        verify(&self.chain, &self.anchors(), &Revoked::none(), Purpose::Server, now())
+    }
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+fn uri(uri: &str) -> SanType {
+    SanType::URI(uri.try_into().unwrap())
+}
+
+/// The plan, spoilt like this, is refused with these words.
+fn check(spoil: impl FnOnce(&mut Plan), words: &str) {
+    let mut plan = Plan::new();
+    spoil(&mut plan);
+    let rejection = plan.make().verify().unwrap_err().to_string();
+    assert!(rejection.contains(words), "{rejection}\n  lacks: {words}");
+}
+
+#[test]
+fn without_a_defect_the_chain_is_believed() {
+    let made = Plan::new().make();
+    let verified = made.verify().unwrap();
+    assert_eq!(verified.shown(), ["fe1.contoso.example"]);
+    assert_eq!(verified.fingerprint(), Fingerprint::of(&made.chain[0]));
+    assert_eq!(verified.anchor_fingerprint(), Some(Fingerprint::of(&made.root)));
+}
+
+#[test]
+fn n3_expired() {
+    check(|plan| plan.leaf.not_after = (now() - Duration::from_secs(1)).into(), "CN=fe1.contoso.example expired at 2027-01-15T07:59:59Z");
+    check(|plan| plan.issuing.not_after = (now() - Duration::from_secs(1)).into(), "expired at");
+    check(|plan| plan.root.not_after = (now() - Duration::from_secs(1)).into(), "the root CN=Defect Root counts from");
+}
+
+#[test]
+fn n4_not_yet_valid() {
+    let later = now() + Duration::from_secs(1);
+    check(|plan| plan.leaf.not_before = later.into(), "counts only from 2027-01-15T08:00:01Z");
+    check(|plan| plan.issuing.not_before = later.into(), "counts only from");
+    check(|plan| plan.root.not_before = later.into(), "the root CN=Defect Root counts from 2027-01-15T08:00:01Z");
+}
+
+#[test]
+fn validity_is_inclusive_at_both_ends() {
+    let mut plan = Plan::new();
+    plan.leaf.not_before = now().into();
+    plan.leaf.not_after = now().into();
+    assert!(plan.make().verify().is_ok());
+}
+
+#[test]
+fn an_expired_root_does_not_spoil_the_others() {
+    let (mut old, good) = (Plan::new(), Plan::new().make());
+    old.root.distinguished_name.push(DnType::OrganizationName, "Old");
+    old.root.not_after = (now() - DAY / 2).into();
+    let both = Anchors::of([old.make().root, good.root.clone()]).unwrap();
+    let judge = |chain: &[CertificateDer<'_>]| verify(chain, &both, &Revoked::none(), Purpose::Server, now());
+    assert!(judge(&good.chain).is_ok());
+    assert!(matches!(judge(&Plan::new().make().chain), Err(Rejection::BadSignature { .. })));
+}
+
+#[test]
+fn n2_a_foreign_ca_is_not_believed() {
+    let (ours, mut theirs) = (Plan::new().make(), Plan::new());
+    theirs.root.distinguished_name.push(DnType::OrganizationName, "Fabrikam");
+    let theirs = theirs.make();
+    let rejection = verify(&theirs.chain, &ours.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    let expected = Rejection::UnknownIssuer { subject: "CN=fe1.contoso.example".into(), issuer: "CN=Defect Issuing".into() };
+    assert_eq!(rejection, expected);
+}
+
+#[test]
+fn n2_a_foreign_ca_of_the_same_name_is_not_believed() {
+    let (ours, theirs) = (Plan::new().make(), Plan::new().make());
+    let rejection = verify(&theirs.chain, &ours.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    assert!(matches!(rejection, Rejection::BadSignature { .. }), "{rejection}");
+}
+
+#[test]
+fn a_chain_without_its_intermediate_is_not_believed() {
+    let mut made = Plan::new().make();
+    made.chain.pop();
+    assert!(matches!(made.verify(), Err(Rejection::UnknownIssuer { .. })));
+}
+
+#[test]
+fn nobody_trusted_means_nobody() {
+    let made = Plan::new().make();
+    let judge =
+        |chain: &[CertificateDer<'_>], anchors: &Anchors| verify(chain, anchors, &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    assert_eq!(judge(&made.chain, &Anchors::nobody()), Rejection::NoAnchors);
+    assert_eq!(judge(&[], &made.anchors()), Rejection::Empty);
+    // A root that the peer brings along does not make itself trusted.
+    let with_root = [made.chain[0].clone(), made.chain[1].clone(), made.root.clone()];
+    let other = Plan::new().make();
+    assert!(matches!(judge(&with_root, &other.anchors()), Rejection::BadSignature { .. }));
+}
+
+#[test]
+fn n7_wrong_purpose() {
+    check(
+        |plan| plan.leaf.extended_key_usages = vec![Eku::ClientAuth],
+        "not for the purpose serverAuth (the certificate lists: clientAuth)",
+    );
+    check(|plan| plan.leaf.extended_key_usages = vec![Eku::CodeSigning], "lists: codeSigning");
+    check(|plan| plan.leaf.extended_key_usages = vec![Eku::Any], "lists: any");
+    check(|plan| plan.leaf.extended_key_usages = vec![], "lists: nothing");
+    check(|plan| plan.issuing.extended_key_usages = vec![Eku::ClientAuth], "not for the purpose serverAuth");
+}
+
+#[test]
+fn n7_server_auth_is_enough_between_servers() {
+    let made = Plan::new().make();
+    assert!(made.verify().is_ok());
+    let client = verify(&made.chain, &made.anchors(), &Revoked::none(), Purpose::Client, now());
+    assert!(matches!(client, Err(Rejection::WrongPurpose { wanted: Purpose::Client, .. })));
+}
+
+#[test]
+fn n9_the_common_name_proves_nothing() {
+    check(|plan| plan.leaf.subject_alt_names = vec![], "a common name does not count");
+    check(|plan| plan.leaf.subject_alt_names = vec![uri("https://fe1.contoso.example/")], "a common name does not count");
+    check(|plan| plan.leaf.subject_alt_names = vec![SanType::IpAddress([192, 0, 2, 1].into())], "a common name does not count");
+}
+
+#[test]
+fn n10_a_wildcard_proves_nothing() {
+    check(
+        |plan| plan.leaf.subject_alt_names = vec![dns("*.contoso.example")],
+        "the certificate names *.contoso.example, and a wildcard proves",
+    );
+    let mut plan = Plan::new();
+    plan.leaf.subject_alt_names.push(dns("*.contoso.example"));
+    let verified = plan.make().verify().unwrap();
+    assert_eq!(verified.shown(), ["fe1.contoso.example"], "only the exact name counts");
+    assert!(verified.prove(&pki::Fqdn::parse("fe2.contoso.example").unwrap()).is_err());
+}
+
+#[test]
+fn n36_every_name_is_looked_at_and_only_exact_ones_count() {
+    let mut plan = Plan::new();
+    plan.leaf.subject_alt_names = vec![
+        uri("urn:x:y"),
+        dns("FE1.Contoso.Example"),
+        dns("fe9.contoso.example."),
+        uri("sips:contoso.example"),
+        uri("sip:eve@fabrikam.example"),
+        uri("sip:Contoso.Example"),
+        uri("sip:contoso.example:5061"),
+        dns("fe2.contoso.example"),
+    ];
+    let verified = plan.make().verify().unwrap();
+    let shown = ["fe1.contoso.example", "fe2.contoso.example", "sip:contoso.example", "sip:eve@fabrikam.example"];
+    assert_eq!(verified.shown(), shown);
+}
+
+#[test]
+fn the_length_of_a_chain_is_bounded_before_it_is_read() {
+    let mut made = Plan::new().make();
+    made.chain.extend([made.root.clone(), made.root.clone()]);
+    assert!(made.verify().is_ok(), "four are fine");
+    made.chain.push(CertificateDer::from(vec![0; 10]));
+    assert_eq!(made.verify(), Err(Rejection::TooLong { count: 5 }));
+    let mut made = Plan::new().make();
+    made.chain.push(CertificateDer::from(vec![0; CHAIN_BYTES_MAX]));
+    assert!(matches!(made.verify(), Err(Rejection::TooLarge { .. })));
+}
+
+#[test]
+fn damage_anywhere_is_refused() {
+    for position in 0..2 {
+        let good = Plan::new().make();
+        let length = good.chain[position].len();
+        for cut in [0, 1, length / 2, length - 1] {
+            let mut made = Made { root: good.root.clone(), chain: good.chain.clone() };
+            made.chain[position] = CertificateDer::from(good.chain[position][..cut].to_vec());
+            assert!(matches!(made.verify(), Err(Rejection::Malformed { .. })), "{position} {cut}");
+        }
+        let mut made = Made { root: good.root.clone(), chain: good.chain.clone() };
+        let mut longer = good.chain[position].to_vec();
+        longer.push(0);
+        made.chain[position] = longer.into();
+        assert!(matches!(made.verify(), Err(Rejection::Malformed { .. })), "{position} longer");
+    }
+}
+
+#[test]
+fn no_single_flipped_bit_is_believed() {
+    let good = Plan::new().make();
+    for position in 0..good.chain[0].len() {
+        let mut made = Made { root: good.root.clone(), chain: good.chain.clone() };
+        let mut leaf = good.chain[0].to_vec();
+        leaf[position] ^= 1;
+        made.chain[0] = leaf.into();
+        assert!(made.verify().is_err(), "byte {position}");
+    }
+}
+
+#[test]
+fn a_leaf_signs_nobody_and_a_ca_is_nobody() {
+    check(|plan| plan.issuing.is_ca = IsCa::ExplicitNoCa, "misuses a certificate");
+    check(|plan| plan.issuing.is_ca = IsCa::NoCa, "misuses a certificate");
+    check(|plan| plan.leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "misuses a certificate");
+    check(
+        |plan| plan.leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign],
+        "key usage that does not fit",
+    );
+    check(|plan| plan.leaf.key_usages = vec![KeyUsagePurpose::KeyAgreement], "key usage that does not fit");
+}
+
+#[test]
+fn a_ca_below_a_ca_without_room_is_refused() {
+    let mut plan = Plan::new();
+    plan.leaf = plan.issuing.clone();
+    plan.leaf.distinguished_name = DistinguishedName::new();
+    plan.leaf.distinguished_name.push(DnType::CommonName, "Smuggled CA");
+    let [root_key, issuing_key, smuggled_key, leaf_key] = [(); 4].map(|()| Key::generate().unwrap());
+    let root = plan.root.self_signed(&root_key).unwrap().der().clone();
+    let issuing = plan.issuing.signed_by(&issuing_key, &Issuer::from_params(&plan.root, &root_key)).unwrap().der().clone();
+    let smuggled = plan.leaf.signed_by(&smuggled_key, &Issuer::from_params(&plan.issuing, &issuing_key)).unwrap().der().clone();
+    let leaf = Plan::new().leaf.signed_by(&leaf_key, &Issuer::from_params(&plan.leaf, &smuggled_key)).unwrap().der().clone();
+    let made = Made { root, chain: vec![leaf, smuggled, issuing] };
+    assert!(matches!(made.verify(), Err(Rejection::BrokenPath { .. })), "{:?}", made.verify());
+}
+
+#[test]
+fn a_ca_vouches_for_its_own_domains_only() {
+    let constraints = |plan: &mut Plan| {
+        plan.issuing.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("contoso.example".into())],
+            excluded_subtrees: vec![],
+        });
+    };
+    let mut plan = Plan::new();
+    constraints(&mut plan);
+    assert!(plan.make().verify().is_ok());
+    check(
+        |plan| {
+            constraints(plan);
+            plan.leaf.subject_alt_names.push(dns("fe1.victim.example"));
+        },
+        "bears a name that its CA may not vouch for (fe1.contoso.example, fe1.victim.example)",
+    );
+}
+
+#[test]
+fn n5_revoked() {
+    for position in 0..2 {
+        let made = Plan::new().make();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&made.chain[position]).unwrap();
+        let serial = Serial::from_be_bytes(certificate.raw_serial());
+        let issuer = made.verify().unwrap().issuer().clone();
+        let mut revoked = Revoked::none();
+        // The issuing CA is revoked under the name of the root, which the public API shows of leaves
+        // only: a chain that ends there gives it.
+        let issuer = if position == 0 { issuer } else { issuer_of_ca(&made) };
+        revoked.insert(issuer, serial.clone());
+        let rejection = verify(&made.chain, &made.anchors(), &revoked, Purpose::Server, now()).unwrap_err();
+        assert!(matches!(&rejection, Rejection::Revoked { serial: found, .. } if *found == serial), "{rejection}");
+        let other = Plan::new().make();
+        assert!(verify(&other.chain, &other.anchors(), &revoked, Purpose::Server, now()).is_ok(), "others are not touched");
+    }
+}
+
+fn issuer_of_ca(made: &Made) -> IssuerName {
+    IssuerName::of(&made.chain[1]).unwrap()
+}
+
+#[test]
+fn an_anchor_is_looked_at_before_it_is_believed() {
+    let made = Plan::new().make();
+    assert!(matches!(Anchors::of([made.chain[0].clone()]), Err(AnchorFault::NotCa { .. })));
+    assert!(matches!(Anchors::of([CertificateDer::from(vec![1, 2, 3])]), Err(AnchorFault::Rejected(_))));
+    assert!(matches!(Anchors::from_pem("no"), Err(AnchorFault::Pem(_))));
+    let again = Anchors::from_pem(&made.anchors().to_pem()).unwrap();
+    assert_eq!(again.subjects().len(), 1);
+}
+
+/// A self-signed certificate by the `openssl` program: it makes what our library refuses to make.
+fn openssl(arguments: &[&str]) -> Option<CertificateDer<'static>> {
+    let fixed = ["req", "-x509", "-nodes", "-keyout", "/dev/null", "-days", "3650", "-subj", "/CN=weak.example"];
+    let made = Command::new("openssl").args(fixed).args(arguments).args(["-addext", "subjectAltName=DNS:weak.example"]).output();
+    let Ok(made) = made else {
+        eprintln_skip();
+        return None;
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    certificates_from_pem(&String::from_utf8(made.stdout).unwrap()).unwrap().pop()
+}
+
+#[allow(clippy::print_stderr)]
+fn eprintln_skip() {
+    eprintln!("skipped: no openssl program here");
+}
+
+#[test]
+fn n14_weak_keys_and_signatures_are_refused_anywhere_in_the_chain() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["-newkey", "rsa:1024", "-sha256"], "has the key RSA 1024"),
+        (&["-newkey", "rsa:2048", "-sha1"], "is signed with sha1WithRSAEncryption"),
+        (&["-newkey", "rsa:2048", "-md5"], "is signed with md5WithRSAEncryption"),
+        (&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1", "-sha256"], "has the key another curve"),
+    ];
+    for (arguments, words) in cases {
+        let Some(weak) = openssl(arguments) else { return };
+        let made = Plan::new().make();
+        for chain in [vec![weak.clone()], vec![made.chain[0].clone(), made.chain[1].clone(), weak.clone()]] {
+            let rejection = verify(&chain, &made.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err().to_string();
+            assert!(rejection.contains(words), "{rejection}\n  lacks: {words}");
+        }
+        assert!(matches!(Anchors::of([weak]), Err(AnchorFault::Rejected(_))), "nor is it a root");
+    }
+}
+
+#[test]
+fn strong_rsa_is_not_refused_for_its_strength() {
+    let Some(strong) = openssl(&["-newkey", "rsa:2048", "-sha256"]) else { return };
+    let made = Plan::new().make();
+    let rejection = verify(std::slice::from_ref(&strong), &made.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    assert!(matches!(rejection, Rejection::BrokenPath { .. }), "a root shown as a leaf, but not weak: {rejection}");
+    assert!(Anchors::of([strong]).is_ok());
+}
+
+#[test]
+fn what_a_stranger_writes_cannot_break_a_log_line() {
+    let (ours, mut theirs) = (Plan::new().make(), Plan::new());
+    theirs.leaf.distinguished_name = DistinguishedName::new();
+    theirs.leaf.distinguished_name.push(DnType::CommonName, format!("x\nverdict=accepted\u{1b}[2J{}", "y".repeat(5000)));
+    theirs.root.distinguished_name.push(DnType::OrganizationName, "Fabrikam");
+    let rejection = verify(&theirs.make().chain, &ours.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err().to_string();
+    assert!(!rejection.contains(char::is_control) && rejection.len() < 1000, "{rejection:?}");
+}
+
+#[test]
+fn what_we_issue_openssl_believes() {
+    let (root, authority) =
+        pki::Authority::create("Openssl Check", &[pki::Fqdn::parse("contoso.example").unwrap()], SystemTime::now()).unwrap();
+    let names = pki::ServerNames {
+        server: pki::Fqdn::parse("fe1.contoso.example").unwrap(),
+        aliases: vec![],
+        domains: vec![pki::Fqdn::parse("contoso.example").unwrap()],
+    };
+    let issued = authority.issue_server(&names, &Key::generate().unwrap().public(), SystemTime::now()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("root.pem"), root.certificate_pem()).unwrap();
+    std::fs::write(path("chain.pem"), issued.chain_pem()).unwrap();
+    let [root, chain] = [path("root.pem"), path("chain.pem")];
+    for (purpose, name, believed) in
+        [("sslserver", "fe1.contoso.example", true), ("sslclient", "contoso.example", true), ("sslserver", "fe2.contoso.example", false)]
+    {
+        let arguments =
+            ["verify", "-x509_strict", "-CAfile", &root, "-untrusted", &chain, "-purpose", purpose, "-verify_hostname", name, &chain];
+        let Ok(output) = Command::new("openssl").args(arguments).output() else { return eprintln_skip() };
+        assert_eq!(output.status.success(), believed, "{purpose} {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
