@@ -1,0 +1,11 @@
+//! Phones and tools that nobody here wrote use a running `verbund`, as they come from their package registries.
+//!
+//! One program, so that its tests, which mostly wait, run side by side. How each phone is driven is in the library.
+
+mod baresip;
+mod libre;
+mod linphone;
+mod pjsip;
+mod sipp;
+mod tls;
+mod wire;
