@@ -23,19 +23,17 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::{Limits, Site, pages};
 
-/// What we speak, the preferred first (RFC 7301).
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// How long to rest when the system has no more file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How often observations are folded.
 const KEEP_SMALL_EVERY: Duration = Duration::from_secs(10);
 
 /// Serves HTTPS on `listener` until `shutdown` is done; returns when the last connection has ended, at the latest
-/// [`Limits::closing_deadline`] later. `tls` decides on versions, suites and the certificate; the protocols (ALPN) are
-/// set here.
+/// [`Limits::closing_deadline`] later. `tls` decides on versions, suites, the certificate, and offers `h2` and
+/// `http/1.1` (`trust::tls::web_config`).
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, site: Site, limits: Limits, shutdown: impl Future<Output = ()> + Send) {
     let metrics = site.metrics.clone();
-    let host = Arc::new(Host { acceptor: acceptor(&tls), router: pages::router(site, limits), limits });
+    let host = Arc::new(Host { acceptor: TlsAcceptor::from(tls), router: pages::router(site, limits), limits });
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::select! {
@@ -54,12 +52,6 @@ struct Host {
     acceptor: TlsAcceptor,
     router: Router,
     limits: Limits,
-}
-
-fn acceptor(tls: &ServerConfig) -> TlsAcceptor {
-    let mut tls = tls.clone();
-    tls.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-    TlsAcceptor::from(Arc::new(tls))
 }
 
 async fn keep_small(metrics: &Metrics) {
@@ -121,7 +113,7 @@ async fn shake_hands(host: &Host, stream: TcpStream) -> io::Result<(TlsStream<Tc
     let stream = host.acceptor.accept(stream).await?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
-        // rustls chose from our two; who offered none speaks HTTP/1.1.
+        // The TLS library chose from the two we offer; who named none speaks HTTP/1.1.
         Some(_) | None => Protocol::Http1,
     };
     Ok((stream, protocol))
