@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use client::{ClientIdentity, ServerVerifier, client_config};
-pub use outcome::{Outcome, decide};
+pub use outcome::{Outcome, decide, refusal_of};
 pub use server::{ServerIdentity, server_config, web_config};
 
 /// A source of time for handshakes, as rustls wants it. `rustls::time_provider::DefaultTimeProvider`

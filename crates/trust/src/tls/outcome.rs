@@ -47,9 +47,15 @@ impl TlsFacts {
     }
 }
 
+/// The reason behind an error that rustls gave our own client, in our words. In TLS 1.3 a client
+/// hears of a refusal only after its own handshake is finished; that alert comes here too.
+pub fn refusal_of(error: &Error) -> Refusal {
+    refusal(error).0
+}
+
 /// The reason behind an error of rustls, in our words; what our own verifier found comes out of it
 /// as it went in.
-pub(super) fn refusal(error: &Error) -> (Refusal, Vec<ShownCertificate>) {
+fn refusal(error: &Error) -> (Refusal, Vec<ShownCertificate>) {
     if let Error::InvalidCertificate(CertificateError::Other(other)) = error
         && let Some(found) = other.0.downcast_ref::<Refused>()
     {

@@ -8,10 +8,15 @@ use std::{
 };
 
 use pki::{Anchors, Authority, CertificateDer, Fqdn, Key, Revoked, ServerNames, SipUser};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, pki_types::UnixTime};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, SanType};
+use rustls::{
+    ClientConfig, ClientConnection, ServerConfig, ServerConnection,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    pki_types::UnixTime,
+};
 use topology::Topology;
 use trust::{
-    Decision, Listener, LivePolicy, Policy,
+    Decision, Listener, LivePolicy, Policy, Refusal,
     tls::{ClientIdentity, Clock, Outcome, ServerIdentity, client_config, decide, server_config},
 };
 
@@ -174,4 +179,127 @@ pub fn shake(client: &mut ClientConnection, server: &mut ServerConnection) -> (R
             return (client_result, server_result);
         }
     }
+}
+
+impl World {
+    /// Takes a certificate out of service.
+    pub fn revoke(&self, holder: &Holder) {
+        let mut policy = Policy::clone(&self.policy.current());
+        let serial = pki::facts(&holder.chain[0]).unwrap().serial;
+        policy.revoked.insert(pki::IssuerName::of(&holder.chain[0]).unwrap(), serial);
+        self.policy.replace(policy);
+    }
+}
+
+/// A CA that issues whatever it is asked for: for certificates that ours refuses to make.
+pub struct Ca {
+    params: CertificateParams,
+    key: Key,
+    root: CertificateDer<'static>,
+}
+
+impl Ca {
+    pub fn new() -> Self {
+        let mut params = params("Careless Root");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = Key::generate().unwrap();
+        let root = params.self_signed(&key).unwrap().der().clone();
+        Self { params, key, root }
+    }
+
+    pub fn anchors(&self) -> Anchors {
+        Anchors::of([self.root.clone()]).unwrap()
+    }
+
+    pub fn leaf(&self, names: &[&str], purpose: ExtendedKeyUsagePurpose) -> CertificateParams {
+        let mut params = params("fe1.contoso.example");
+        params.extended_key_usages = vec![purpose];
+        params.subject_alt_names = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
+        params
+    }
+
+    pub fn issue(&self, params: &CertificateParams) -> Holder {
+        let key = Key::generate().unwrap();
+        let chain = vec![params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap().der().clone()];
+        Holder { chain, key }
+    }
+}
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+/// A client as lax as some phones are: believes any server, keeps sessions, and may hold a chain
+/// whose key it does not have.
+pub fn lax_client(version: &'static rustls::SupportedProtocolVersion, holder: Option<Holder>) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]).unwrap();
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Lax));
+    Arc::new(match holder {
+        None => builder.with_no_client_auth(),
+        Some(Holder { chain, key }) => {
+            let key = provider.key_provider.load_private_key(rustls::pki_types::PrivateKeyDer::Pkcs8(key.to_der().unwrap())).unwrap();
+            builder.with_client_cert_resolver(Arc::new(Held(Arc::new(rustls::sign::CertifiedKey::new(chain, key)))))
+        }
+    })
+}
+
+#[derive(Debug)]
+struct Held(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Held {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Lax;
+
+impl ServerCertVerifier for Lax {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        vec![rustls::SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+/// The same key once more.
+pub fn copy(key: &Key) -> Key {
+    Key::from_pem(key.to_pem().unwrap().expose()).unwrap()
+}
+
+/// What our client found, out of the error that rustls returns.
+pub fn refusal_of(error: &rustls::Error) -> Refusal {
+    trust::tls::refusal_of(error)
 }
