@@ -172,16 +172,22 @@ async fn a_user_whose_row_was_forged_is_damage_and_not_a_user() {
 }
 
 #[tokio::test]
-async fn no_file_holds_a_password_nor_a_credential_that_was_replaced() {
+async fn no_file_holds_a_password_nor_a_credential_that_is_gone() {
     let (directory, path) = made().await;
     let store = Embedded::open(&path).unwrap();
     let (aor, old) = alice();
     store.replace_credential(&aor, &Credential::new(&aor.user, "verbund.test", "second")).await.unwrap();
+    let bob = UserName::parse("bob").unwrap();
+    let gone = Credential::new(&bob, "verbund.test", "gone");
+    let bob = Aor::new(bob, "verbund.test");
+    store.add_user(&bob, &gone, UNIX_EPOCH).await.unwrap();
+    store.remove_user(&bob).await.unwrap();
     store.close().await;
     for entry in fs::read_dir(directory.path()).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
         assert!(!holds(b"correct horse") && !holds(old.md5()) && !holds(old.sha256()));
+        assert!(!holds(gone.md5()) && !holds(gone.sha256()));
     }
 }
 

@@ -128,3 +128,41 @@ pub(super) fn log_ahead(connection: &Connection, path: &Path) -> Result<()> {
         Err(error) => Err(Error::sqlite(path, &error)),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn setting(connection: &Connection, name: &str) -> String {
+        let sql = format!("PRAGMA {name}");
+        connection.query_row(&sql, [], |row| row.get::<_, rusqlite::types::Value>(0)).map(|value| format!("{value:?}")).unwrap()
+    }
+
+    /// A killed process does not show what a loss of power would; these settings do (SQLite: `synchronous` 2 is FULL).
+    #[test]
+    fn the_writer_waits_for_the_disk_and_wipes_what_it_removes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = create(&directory.path().join("state.sqlite")).unwrap();
+        let connection = connect(&path).unwrap();
+        log_ahead(&connection, &path).unwrap();
+        for (name, wanted) in [
+            ("journal_mode", "Text(\"wal\")"),
+            ("synchronous", "Integer(2)"),
+            ("secure_delete", "Integer(1)"),
+            ("trusted_schema", "Integer(0)"),
+            ("cell_size_check", "Integer(1)"),
+        ] {
+            assert_eq!(setting(&connection, name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = create(&directory.path().join("state.sqlite")).unwrap();
+        connect(&path).unwrap().execute_batch("CREATE TABLE t(n)").unwrap();
+        let refused = connect_to_read(&path).unwrap().execute_batch("INSERT INTO t VALUES(1)").unwrap_err();
+        assert!(matches!(Error::sqlite(&path, &refused), Error::ReadOnly { .. }));
+    }
+}
