@@ -1,0 +1,27 @@
+//! From arguments to the chapter that acts on them.
+
+use std::{io, process::ExitCode};
+
+use clap::CommandFactory as _;
+
+use crate::{
+    args::{Args, Command, Sip},
+    lint, remote, up,
+};
+
+/// Does what was typed. The code is for verdicts that are no error (`sip lint`).
+///
+/// # Errors
+/// One sentence for the person who typed it; exit code 1.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Up(up) => up::run(&up)?,
+        Command::User(command) => remote::user(&command)?,
+        Command::Status(admin) => remote::status(&admin)?,
+        Command::Cert(command) => remote::cert(&command)?,
+        Command::Decisions(admin) => remote::decisions(&admin)?,
+        Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
+        Command::Completions { shell } => clap_complete::generate(shell, &mut Args::command(), "verbund", &mut io::stdout()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

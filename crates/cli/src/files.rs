@@ -1,0 +1,155 @@
+//! Files that must be whole and private: written beside, synced, renamed; checked before they are read.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, ensure};
+
+/// Who may read a file that is written here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Readers {
+    /// 0600: keys, passwords, whatever is not said otherwise.
+    Owner,
+    /// 0644: public certificates.
+    Everyone,
+}
+
+impl Readers {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Everyone => 0o644,
+        }
+    }
+}
+
+/// Writes a file so that a reader, or a machine after a power cut, sees the old content or the new, never a part.
+///
+/// # Errors
+/// The file or its directory cannot be written; the old content is still there.
+pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> anyhow::Result<()> {
+    let beside = path.with_added_extension("new");
+    let all = || -> std::io::Result<()> {
+        // A remainder of a crash; opening must not follow or reuse whatever stands there.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&beside)?;
+        file.write_all(content.as_ref())?;
+        // The process's umask may have narrowed it further than wanted.
+        file.set_permissions(Permissions::from_mode(readers.mode()))?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    };
+    all().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes a directory that only its owner may enter; parents too.
+///
+/// # Errors
+/// The parent cannot be written.
+pub(crate) fn make_dir(path: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+/// Makes a directory that exists its owner's alone.
+///
+/// # Errors
+/// It is someone else's.
+pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(|| format!("cannot close {} to others", path.display()))
+}
+
+/// Syncs a directory: its entries survive a power cut.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn sync_dir(path: &Path) -> anyhow::Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).with_context(|| format!("cannot sync {}", path.display()))
+}
+
+/// Refuses a secret that others on this machine can read or change.
+///
+/// # Errors
+/// The file is missing, or its permissions give the group or others anything.
+pub(crate) fn check_private(path: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.permissions().mode() & 0o777;
+    ensure!(
+        mode & 0o077 == 0,
+        "{} holds secrets and others on this machine may read it (mode {mode:04o}); run: chmod 600 '{}'",
+        path.display(),
+        path.display()
+    );
+    Ok(())
+}
+
+/// A text file.
+///
+/// # Errors
+/// It cannot be read or is no UTF-8.
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A text file that only its owner may read.
+///
+/// # Errors
+/// As [`read`] and [`check_private`].
+pub(crate) fn read_private(path: &Path) -> anyhow::Result<zeroize::Zeroizing<String>> {
+    check_private(path)?;
+    read(path).map(zeroize::Zeroizing::new)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        fs::write(dir.path().join("key.pem.new"), "of a crash").unwrap();
+        write(&path, "one", Readers::Owner).unwrap();
+        write(&path, "two", Readers::Owner).unwrap();
+        assert_eq!((read(&path).unwrap().as_str(), mode(&path)), ("two", 0o600));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_what_is_public_is_readable_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("ca.pem"), "", Readers::Everyone).unwrap();
+        assert_eq!(mode(&dir.path().join("ca.pem")), 0o644);
+        make_dir(&dir.path().join("a/b")).unwrap();
+        assert_eq!(mode(&dir.path().join("a/b")), 0o700);
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        write(&path, "secret", Readers::Owner).unwrap();
+        assert_eq!(read_private(&path).unwrap().as_str(), "secret");
+        for bad in [0o640, 0o604, 0o620, 0o644, 0o777] {
+            fs::set_permissions(&path, Permissions::from_mode(bad)).unwrap();
+            let said = read_private(&path).unwrap_err().to_string();
+            assert!(said.contains(&format!("chmod 600 '{}'", path.display())), "{said}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What lies where in a data directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::accounts::Accounts;
+
+/// A data directory's files. Whether they are there is not known here.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout(PathBuf);
+
+impl Layout {
+    /// Says what this directory is. Written last: where it is, the rest is there too.
+    pub(crate) const MANIFEST: &str = "organisation.toml";
+    pub(crate) const TOPOLOGY: &str = "topology.toml";
+    pub(crate) const ROOT: &str = "ca/root.pem";
+    /// May be taken away to a safe: nothing here reads it.
+    pub(crate) const ROOT_KEY: &str = "ca/root.key";
+    pub(crate) const ISSUING: &str = "ca/issuing.pem";
+    pub(crate) const ISSUING_KEY: &str = "ca/issuing.key";
+    pub(crate) const SERVER_CHAIN: &str = "server/chain.pem";
+    pub(crate) const SERVER_KEY: &str = "server/key.pem";
+    /// The root once more, for phones.
+    pub(crate) const CA: &str = "ca.pem";
+    pub(crate) const STATE: &str = "state.sqlite";
+
+    /// Without each of these there is no organisation.
+    pub(crate) const REQUIRED: [&str; 9] = [
+        Self::MANIFEST,
+        Self::TOPOLOGY,
+        Self::ROOT,
+        Self::ISSUING,
+        Self::ISSUING_KEY,
+        Self::SERVER_CHAIN,
+        Self::SERVER_KEY,
+        Self::CA,
+        Self::STATE,
+    ];
+    /// These must be their owner's alone.
+    pub(crate) const SECRETS: [&str; 3] = [Self::ROOT_KEY, Self::ISSUING_KEY, Self::SERVER_KEY];
+
+    pub(crate) fn of(data: &Path) -> Self {
+        Self(data.to_owned())
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.0
+    }
+
+    /// One of the files above.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The root for phones.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.file(Self::CA)
+    }
+
+    /// The phones' files.
+    pub(crate) fn accounts(&self) -> Accounts {
+        Accounts::at(self.file("accounts"))
+    }
+}

@@ -1,0 +1,164 @@
+//! The first start: an organisation out of nothing, all of it or none.
+//!
+//! Everything is made in a folder inside the data directory, synced, renamed to say that it is whole, and
+//! then moved up, `organisation.toml` last. An interruption before the renaming leaves a folder to be thrown
+//! away, one after it leaves moves to be finished. This needs no right on the directory above, so the data
+//! directory may be a mount point or one that the service manager made.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::Context as _;
+use pki::{Authority, Fqdn};
+use registrar::{Aor, Credential, UserName};
+use store::{Directory as _, Embedded, IssuanceLedger as _, TopologyStore as _};
+use topology::{Listeners, MediaPolicy, Topology};
+
+use super::{Layout, Manifest, ServerCertificate};
+use crate::{
+    accounts::Site,
+    files::{self, Readers},
+    password::Password,
+};
+
+/// Where things are made, and the same folder once everything in it is whole.
+pub(super) const MAKING: &str = ".making";
+pub(super) const MADE: &str = ".made";
+
+/// The most characters of an organisation's name in its CA's certificates.
+const ORGANISATION_CHARS_MAX: usize = 40;
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) domain: Fqdn,
+    pub(crate) listeners: Listeners,
+    pub(crate) media: MediaPolicy,
+    pub(crate) users: Vec<UserName>,
+}
+
+impl Plan {
+    /// The server of a new organisation is `sip.` and the domain.
+    fn server_name(&self) -> anyhow::Result<Fqdn> {
+        Fqdn::parse(&format!("sip.{}", self.domain))
+            .with_context(|| format!("the domain {} leaves no room for a server's name", self.domain))
+    }
+
+    fn topology(&self, server: &Fqdn) -> anyhow::Result<Topology> {
+        let plain = Topology::single_server(self.domain.as_str(), &self.domain, server, self.listeners)?;
+        match self.media {
+            MediaPolicy::Require => Ok(plain),
+            MediaPolicy::Support => {
+                let text = plain.to_commented_toml().replace("\nmedia = \"require\"\n", "\nmedia = \"support\"\n");
+                Ok(Topology::parse(&text)?)
+            }
+        }
+    }
+}
+
+/// Makes the organisation in `data`, which is locked and empty.
+///
+/// # Errors
+/// Something could not be written; what was made so far is gone.
+pub(super) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::Result<()> {
+    let making = data.join(MAKING);
+    sweep(&making)?;
+    let made = fill(data, &Layout::of(&making), plan, now).await;
+    if let Err(error) = made {
+        // The first error is the one to tell.
+        let _ = sweep(&making);
+        return Err(error);
+    }
+    sync_all(&making)?;
+    let whole = data.join(MADE);
+    fs::rename(&making, &whole).with_context(|| format!("cannot rename {}", making.display()))?;
+    files::sync_dir(data)?;
+    finish(data)
+}
+
+/// Removes what an interrupted first start left.
+fn sweep(making: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(making) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}, left by an interrupted start", making.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Moves everything that was made to where it belongs; also what an interruption left to be moved.
+pub(super) fn finish(data: &Path) -> anyhow::Result<()> {
+    let whole = data.join(MADE);
+    let mut entries: Vec<PathBuf> = fs::read_dir(&whole).and_then(|list| list.map(|entry| entry.map(|entry| entry.path())).collect())?;
+    entries.sort_by_key(|path| path.ends_with(Layout::MANIFEST));
+    for from in entries {
+        let to = data.join(from.file_name().unwrap_or_default());
+        fs::rename(&from, &to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
+        files::sync_dir(data)?;
+    }
+    fs::remove_dir(&whole).with_context(|| format!("cannot remove {}", whole.display()))?;
+    files::sync_dir(data)
+}
+
+fn sync_all(dir: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        }
+    }
+    files::sync_dir(dir)
+}
+
+async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> anyhow::Result<()> {
+    files::make_dir(&layout.file("ca"))?;
+    let server_name = plan.server_name()?;
+    let topology = plan.topology(&server_name)?;
+    let authority = make_authority(layout, &plan.domain, now)?;
+    let store = Embedded::create(&layout.file(Layout::STATE))?;
+    for (role, certificate) in [(store::Role::Root, authority.root()), (store::Role::Issuing, authority.issuing())] {
+        store.record_issued(&store::Issued::read(role, certificate).context("the CA just made cannot be read")?).await?;
+    }
+    ServerCertificate::issue(layout, &authority, &topology, &server_name, &store, now).await?;
+    let text = topology.to_commented_toml();
+    files::write(&layout.file(Layout::TOPOLOGY), &text, Readers::Owner)?;
+    store.publish(&text, store::Version(topology.version()), None, now).await?;
+    let site = plan.site(&Layout::of(data), &server_name)?;
+    for user in &plan.users {
+        let password = Password::generate()?;
+        let credential = Credential::new(user, plan.domain.as_str(), password.expose());
+        store.add_user(&Aor::new(user.clone(), plan.domain.as_str()), &credential, now).await?;
+        layout.accounts().write(&site, user, &password)?;
+    }
+    store.close().await;
+    let manifest = Manifest { domain: plan.domain.clone(), server_name };
+    files::write(&layout.file(Layout::MANIFEST), manifest.to_toml(&web::admin::rfc3339(now)), Readers::Owner)
+}
+
+fn make_authority(layout: &Layout, domain: &Fqdn, now: SystemTime) -> anyhow::Result<Authority> {
+    let organisation: String = domain.as_str().chars().take(ORGANISATION_CHARS_MAX).collect();
+    let (root, authority) = Authority::create(&organisation, std::slice::from_ref(domain), now)?;
+    let public = [(Layout::ROOT, root.certificate_pem()), (Layout::CA, root.certificate_pem()), (Layout::ISSUING, authority.issuing_pem())];
+    for (name, pem) in public {
+        files::write(&layout.file(name), pem, Readers::Everyone)?;
+    }
+    files::write(&layout.file(Layout::ROOT_KEY), root.key_pem()?.expose(), Readers::Owner)?;
+    files::write(&layout.file(Layout::ISSUING_KEY), authority.key_pem()?.expose(), Readers::Owner)?;
+    Ok(authority)
+}
+
+impl Plan {
+    fn site(&self, layout: &Layout, server_name: &Fqdn) -> anyhow::Result<Site> {
+        Ok(Site {
+            domain: self.domain.clone(),
+            server_name: server_name.clone(),
+            sip: self.listeners.sip.context("a server needs an address for SIP")?,
+            ca: layout.ca(),
+            users: self.users.clone(),
+            srtp_required: self.media == MediaPolicy::Require,
+        })
+    }
+}

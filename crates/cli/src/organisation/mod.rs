@@ -1,0 +1,282 @@
+//! The data directory: is there an organisation, is it whole, and what does it consist of?
+//!
+//! What the parts mean is left to `pki`, `topology` and `store`. Start with [`find`], then
+//! [`make`] (the first start) and [`open`](Organisation::open) (every later one).
+
+mod certificate;
+mod layout;
+mod make;
+mod manifest;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use pki::{Authority, CertificateDer, Fqdn};
+use registrar::{Aor, Credential, UserName};
+use store::{Directory as _, Embedded, TopologyStore as _, Version};
+use topology::{MediaPolicy, Topology};
+use web::admin::rfc3339;
+
+pub(crate) use certificate::{Reason, ServerCertificate};
+pub(crate) use layout::Layout;
+pub(crate) use make::Plan;
+pub(crate) use manifest::Manifest;
+
+use crate::{accounts::Site, files, password::Password};
+
+/// Entries of a file system's own making that do not keep a directory from counting as empty.
+const NOT_OURS: [&str; 1] = ["lost+found"];
+
+/// What is in a data directory.
+pub(crate) enum Found {
+    /// Nothing: an organisation may be made here.
+    Nothing,
+    /// An organisation, and the directory is taken for this process.
+    Organisation(store::Lock),
+}
+
+/// Looks into a data directory. Changes nothing, except that a first start which was interrupted at its very
+/// end is finished.
+///
+/// # Errors
+/// Another process serves it, or it holds something else, or half of an organisation.
+pub(crate) fn find(data: &Path) -> anyhow::Result<Found> {
+    if !data.try_exists().with_context(|| format!("cannot look at {}", data.display()))? {
+        return Ok(Found::Nothing);
+    }
+    ensure!(data.is_dir(), "{} is not a directory: choose another with --data", data.display());
+    let lock = store::Lock::acquire(data)?;
+    let names = names_in(data)?;
+    if names.iter().any(|name| name == make::MADE) {
+        make::finish(data)?;
+        return Ok(Found::Organisation(lock));
+    }
+    if names.iter().any(|name| name == Layout::MANIFEST) {
+        return Ok(Found::Organisation(lock));
+    }
+    let strange: Vec<&String> = names.iter().filter(|name| *name != make::MAKING && !NOT_OURS.contains(&name.as_str())).collect();
+    match strange.first() {
+        None => Ok(Found::Nothing),
+        Some(_) if strange.iter().any(|name| ["ca", "server", Layout::STATE, Layout::TOPOLOGY].contains(&name.as_str())) => {
+            Err(half_made(data, Layout::MANIFEST))
+        }
+        Some(first) => bail!(
+            "{} is not empty (it holds {}) and no data directory of verbund: choose another with --data",
+            data.display(),
+            crate::output::printable(first)
+        ),
+    }
+}
+
+fn names_in(data: &Path) -> anyhow::Result<Vec<String>> {
+    let list = fs::read_dir(data).with_context(|| format!("cannot read {}", data.display()))?;
+    list.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+fn half_made(data: &Path, missing: &str) -> anyhow::Error {
+    anyhow!(
+        "the data directory {} is incomplete: {missing} is missing; put it back from a backup, or start anew with another --data",
+        data.display()
+    )
+}
+
+/// Makes an organisation in a directory that is missing or empty, and takes it for this process.
+///
+/// # Errors
+/// It cannot be written; it is then as empty as before.
+pub(crate) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::Result<store::Lock> {
+    let existed = data.exists();
+    files::make_dir(data).context("choose another directory with --data")?;
+    files::make_private_dir(data)?;
+    let lock = store::Lock::acquire(data)?;
+    // Another process may have been quicker between the look and the lock.
+    ensure!(!data.join(Layout::MANIFEST).exists(), "another verbund just made an organisation in {}: start again", data.display());
+    if let Err(error) = make::make(data, plan, now).await {
+        if !existed {
+            let _ = fs::remove_dir(data);
+        }
+        return Err(error.context(format!("cannot make an organisation in {}", data.display())));
+    }
+    Ok(lock)
+}
+
+/// An organisation, read and checked.
+pub(crate) struct Organisation {
+    pub(crate) layout: Layout,
+    pub(crate) manifest: Manifest,
+    pub(crate) topology: Topology,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) store: Embedded,
+    pub(crate) certificate: ServerCertificate,
+    /// By name.
+    pub(crate) users: Vec<store::User>,
+}
+
+impl Organisation {
+    /// Reads everything and checks that it fits together and counts at this time. A server certificate that is
+    /// not good for long is replaced.
+    ///
+    /// # Errors
+    /// What is missing, open to others, of another version, out of its time or contradictory, and the cure.
+    pub(crate) async fn open(data: &Path, lock: store::Lock, now: SystemTime) -> anyhow::Result<Self> {
+        let layout = Layout::of(data);
+        check_files(&layout)?;
+        let manifest = Manifest::parse(&files::read(&layout.file(Layout::MANIFEST))?)
+            .with_context(|| format!("cannot use {}", layout.file(Layout::MANIFEST).display()))?;
+        let authority = Arc::new(read_authority(&layout)?);
+        check_time("root CA", authority.root(), now)?;
+        check_time("issuing CA", authority.issuing(), now)?;
+        let topology = read_topology(&layout, &manifest)?;
+        let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
+        publish_if_new(&store, &layout, &topology, now).await?;
+        let certificate = current_certificate(&layout, &authority, &topology, &manifest.server_name, &store, now).await?;
+        let users = store.users().await?;
+        Ok(Self { layout, manifest, topology, authority, store, certificate, users })
+    }
+
+    /// What accounts have in common when SIP listens at `sip`.
+    pub(crate) fn site(&self, sip: SocketAddr) -> Site {
+        Site {
+            domain: self.manifest.domain.clone(),
+            server_name: self.manifest.server_name.clone(),
+            sip,
+            ca: self.layout.ca(),
+            users: self.users.iter().map(|user| user.aor.user.clone()).collect(),
+            srtp_required: self.topology.media() == MediaPolicy::Require,
+        }
+    }
+
+    /// Adds users who are missing; gives those that were.
+    ///
+    /// # Errors
+    /// The store cannot be written, or there is no randomness.
+    pub(crate) async fn add_missing(&mut self, wanted: &[UserName], now: SystemTime) -> anyhow::Result<Vec<(UserName, Password)>> {
+        let mut added = Vec::new();
+        for user in wanted {
+            if self.users.iter().any(|known| known.aor.user == *user) {
+                continue;
+            }
+            let password = Password::generate()?;
+            let credential = Credential::new(user, self.manifest.domain.as_str(), password.expose());
+            self.store.add_user(&Aor::new(user.clone(), self.manifest.domain.as_str()), &credential, now).await?;
+            added.push((user.clone(), password));
+            self.users = self.store.users().await?;
+        }
+        Ok(added)
+    }
+}
+
+fn check_files(layout: &Layout) -> anyhow::Result<()> {
+    if let Some(missing) = Layout::REQUIRED.iter().find(|name| !layout.file(name).exists()) {
+        return Err(half_made(layout.data(), missing));
+    }
+    let secrets: Vec<PathBuf> = Layout::SECRETS.iter().map(|name| layout.file(name)).collect();
+    secrets.iter().filter(|path| path.exists()).try_for_each(|path| files::check_private(path))
+}
+
+fn read_authority(layout: &Layout) -> anyhow::Result<Authority> {
+    let root = files::read(&layout.file(Layout::ROOT))?;
+    let issuing = files::read(&layout.file(Layout::ISSUING))?;
+    let key = files::read_private(&layout.file(Layout::ISSUING_KEY))?;
+    let authority =
+        Authority::load(&root, &issuing, &key).with_context(|| format!("cannot use the CA in {}", layout.file("ca").display()))?;
+    let for_phones = pki::certificates_from_pem(&files::read(&layout.ca())?).unwrap_or_default();
+    ensure!(
+        for_phones.first() == Some(authority.root()),
+        "{} is not the root of this organisation, so phones would trust somebody else: copy {} over it",
+        layout.ca().display(),
+        layout.file(Layout::ROOT).display()
+    );
+    Ok(authority)
+}
+
+/// A certificate counts between two moments by this machine's clock.
+fn check_time(what: &str, certificate: &CertificateDer<'_>, now: SystemTime) -> anyhow::Result<()> {
+    let facts = pki::facts(certificate).with_context(|| format!("the certificate of the {what} cannot be read"))?;
+    ensure!(
+        now >= facts.not_before,
+        "this machine's clock says {}, before the start of the {what}'s certificate ({}): set the clock",
+        rfc3339(now),
+        rfc3339(facts.not_before)
+    );
+    ensure!(
+        now <= facts.not_after,
+        "the {what}'s certificate ended at {} and this machine's clock says {}: set the clock if it is wrong, else make a new organisation",
+        rfc3339(facts.not_after),
+        rfc3339(now)
+    );
+    Ok(())
+}
+
+fn read_topology(layout: &Layout, manifest: &Manifest) -> anyhow::Result<Topology> {
+    let path = layout.file(Layout::TOPOLOGY);
+    let topology = Topology::parse(&files::read(&path)?).with_context(|| format!("cannot use {}", path.display()))?;
+    let Manifest { domain, server_name } = manifest;
+    ensure!(topology.serves(domain), "{} does not list the domain {domain} of this organisation: put it back", path.display());
+    ensure!(
+        topology.server(server_name).is_some(),
+        "{} does not list {server_name}, the server of this directory: put it back",
+        path.display()
+    );
+    Ok(topology)
+}
+
+/// The file is the administrator's; a new version of it is published by being there. Never backwards (row N29).
+async fn publish_if_new(store: &Embedded, layout: &Layout, topology: &Topology, now: SystemTime) -> anyhow::Result<()> {
+    let path = layout.file(Layout::TOPOLOGY);
+    let text = files::read(&path)?;
+    let offered = Version(topology.version());
+    let current = store.current().await?;
+    match &current {
+        Some(published) if published.version == offered => {
+            ensure!(
+                Topology::parse(&published.document).is_ok_and(|known| known == *topology),
+                "{} differs from version {offered} as it was published: raise `version` in it, or undo the change",
+                path.display()
+            );
+            Ok(())
+        }
+        Some(published) if published.version > offered => {
+            bail!("{} is version {offered}, but version {} was published already: put that one back", path.display(), published.version)
+        }
+        Some(_) | None => {
+            store.publish(&text, offered, current.map(|published| published.version), now).await?;
+            tracing::info!(version = offered.0, "topology published");
+            Ok(())
+        }
+    }
+}
+
+async fn current_certificate(
+    layout: &Layout,
+    authority: &Authority,
+    topology: &Topology,
+    server: &Fqdn,
+    store: &Embedded,
+    now: SystemTime,
+) -> anyhow::Result<ServerCertificate> {
+    let loaded = ServerCertificate::load(layout);
+    if let Ok(certificate) = &loaded
+        && let Some(leaf) = certificate.chain.first()
+        && now < certificate.facts.not_before
+    {
+        check_time("server", leaf, now)?;
+    }
+    let reason = match loaded {
+        Ok(certificate) => match certificate.renewal(authority, topology, server, now) {
+            None => return Ok(certificate),
+            Some(reason) => reason.to_string(),
+        },
+        // Half of a renewal, or damage: both are cured by a new one.
+        Err(error) => format!("{error:#}"),
+    };
+    let certificate = ServerCertificate::issue(layout, authority, topology, server, store, now).await?;
+    tracing::info!(%server, reason, not_after = rfc3339(certificate.facts.not_after), "server certificate issued");
+    Ok(certificate)
+}

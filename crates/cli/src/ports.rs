@@ -1,0 +1,59 @@
+//! The two addresses a server needs, held from before anything is made.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+};
+
+use net::BindError;
+use topology::Listeners;
+
+/// Where SIP and HTTPS listen by default.
+const SIP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5061);
+const HTTPS_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+
+/// Both addresses, taken: whoever is in the way is told of before an organisation is made.
+pub(crate) struct Ports {
+    sip: TcpListener,
+    https: TcpListener,
+    /// What was taken; a port 0 has become a real one.
+    pub(crate) taken: (SocketAddr, SocketAddr),
+}
+
+impl Ports {
+    /// Takes what was asked for, else what the topology says, else the defaults.
+    ///
+    /// # Errors
+    /// One of them cannot be had.
+    pub(crate) fn take(sip: Option<SocketAddr>, https: Option<SocketAddr>, listed: Option<Listeners>) -> Result<Self, BindError> {
+        let listed = listed.unwrap_or(Listeners { sip: None, https: None });
+        let sip = take(sip.or(listed.sip).unwrap_or(SIP_DEFAULT))?;
+        let https = take(https.or(listed.https).unwrap_or(HTTPS_DEFAULT))?;
+        Ok(Self { taken: (sip.1, https.1), sip: sip.0, https: https.0 })
+    }
+
+    /// For the topology of a new organisation.
+    pub(crate) fn listeners(&self) -> Listeners {
+        Listeners { sip: Some(self.taken.0), https: Some(self.taken.1) }
+    }
+
+    /// Gives the address of SIP free for the server, and the listener for HTTPS away.
+    pub(crate) fn hand_over(self) -> (SocketAddr, TcpListener) {
+        drop(self.sip);
+        (self.taken.0, self.https)
+    }
+}
+
+fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let taken = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let real = listener.local_addr()?;
+        Ok((listener, real))
+    });
+    taken.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::PermissionDenied => BindError::Privileged(address),
+        io::ErrorKind::AddrNotAvailable => BindError::NotOurs(address),
+        _ => BindError::Other { address, error },
+    })
+}

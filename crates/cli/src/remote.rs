@@ -1,0 +1,149 @@
+//! Questions to the running server: users, status, certificates, decisions.
+//!
+//! The server answers over its admin socket; here the answers become tables, or JSON as they came.
+
+use std::io::Read as _;
+
+use serde::Serialize;
+use web::admin::{self, Certificate, Client, Created, Decision, Status};
+
+use crate::{
+    args::{Admin, Cert, NamedUser, User},
+    output::{self, Paint, printable, table},
+    up,
+};
+
+/// Longest password line that is read from standard input.
+const PASSWORD_INPUT_BYTES_MAX: u64 = 1024;
+
+/// How many decisions are listed.
+const DECISIONS: usize = 50;
+
+fn client(admin: &Admin) -> anyhow::Result<Client> {
+    Ok(Client::new(&up::data_dir(&admin.data)?))
+}
+
+/// Runs one question; there is no other work, so one thread will do.
+fn ask<T>(question: impl Future<Output = Result<T, admin::ClientError>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(question)?)
+}
+
+fn answer(admin: &Admin, value: &impl Serialize, text: impl FnOnce(Paint) -> String) -> anyhow::Result<()> {
+    if admin.json { output::say_json(value) } else { Ok(output::say(text(Paint::for_stdout()))?) }
+}
+
+/// `verbund user …`
+///
+/// # Errors
+/// No server runs, or it says no; both with the cure.
+pub(crate) fn user(command: &User) -> anyhow::Result<()> {
+    match command {
+        User::Add(named) => {
+            let password = chosen_password(named)?;
+            created(named, &ask(client(&named.admin)?.add_user(&named.name, password))?)
+        }
+        User::Password(named) => {
+            let password = chosen_password(named)?;
+            created(named, &ask(client(&named.admin)?.set_password(&named.name, password))?)
+        }
+        User::List(admin) => {
+            let users = ask(client(admin)?.users())?;
+            answer(admin, &users, |_| users.iter().map(|user| printable(&user.aor) + "\n").collect())
+        }
+        User::Remove { name, admin } => {
+            ask(client(admin)?.remove_user(name))?;
+            answer(admin, &serde_json::json!({ "removed": name.as_str() }), |_| format!("{name} is removed and signed out.\n"))
+        }
+    }
+}
+
+fn chosen_password(named: &NamedUser) -> anyhow::Result<Option<admin::Password>> {
+    if !named.password_stdin {
+        return Ok(None);
+    }
+    let mut text = zeroize::Zeroizing::new(String::new());
+    std::io::stdin().take(PASSWORD_INPUT_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Some(admin::Password::new(text.trim_end_matches(['\r', '\n']))))
+}
+
+/// A generated password is shown this once; one that was typed is known already.
+fn created(named: &NamedUser, created: &Created) -> anyhow::Result<()> {
+    let aor = printable(&created.aor);
+    if !named.password_stdin {
+        return answer(&named.admin, created, |paint| {
+            format!("{}\npassword {}   (shown this once)\n", paint.bold(aor), printable(created.password.expose()))
+        });
+    }
+    answer(&named.admin, &serde_json::json!({ "aor": created.aor }), |_| format!("{aor} has the password you gave.\n"))
+}
+
+/// `verbund status`
+///
+/// # Errors
+/// No server runs.
+pub(crate) fn status(admin: &Admin) -> anyhow::Result<()> {
+    let status = ask(client(admin)?.status())?;
+    answer(admin, &status, |paint| status_text(&status, paint))
+}
+
+fn status_text(status: &Status, paint: Paint) -> String {
+    let Status { domain, server_name, version, started, sip, https, .. } = status;
+    let mut text = format!("{}  {server_name}, verbund {version}, since {started}\n", paint.bold(printable(domain)));
+    text += &format!("SIP over TLS {sip}, HTTPS {https}\n\n");
+    let registrations: Vec<Vec<String>> = status.registrations.iter().map(registration_row).collect();
+    text += &chapter(paint, &["SIGNED IN", "FROM", "EXPIRES", "PHONE", "CONTACT"], &registrations, "Nobody is signed in.");
+    let connections: Vec<Vec<String>> = status.connections.iter().map(connection_row).collect();
+    text += &chapter(paint, &["CONNECTION", "FROM", "TLS", "SUITE", "KEY EXCHANGE", "SINCE"], &connections, "Nobody is connected.");
+    let certificates: Vec<Vec<String>> = status.certificates.iter().map(certificate_row).collect();
+    text + &table(paint, &["CERTIFICATE", "DAYS LEFT", "UNTIL"], &certificates)
+}
+
+fn chapter(paint: Paint, headings: &[&str], rows: &[Vec<String>], none: &str) -> String {
+    if rows.is_empty() { format!("{none}\n\n") } else { table(paint, headings, rows) + "\n" }
+}
+
+fn registration_row(one: &admin::Registration) -> Vec<String> {
+    let cells = [&one.aor, &one.remote, &format!("{} s", one.expires_in_seconds), &one.user_agent, &one.contact];
+    cells.map(|cell| printable(cell)).into()
+}
+
+fn connection_row(one: &admin::Connection) -> Vec<String> {
+    let flow = one.flow.to_string();
+    [&flow, &one.remote, &one.tls_version, &one.suite, &one.key_exchange, &one.since].map(|cell| printable(cell)).into()
+}
+
+fn certificate_row(one: &Certificate) -> Vec<String> {
+    vec![printable(&one.name), one.days_left.to_string(), one.not_after.clone()]
+}
+
+/// `verbund cert show`
+///
+/// # Errors
+/// No server runs.
+pub(crate) fn cert(command: &Cert) -> anyhow::Result<()> {
+    let Cert::Show(admin) = command;
+    let certificates = ask(client(admin)?.certificates())?;
+    answer(admin, &certificates, |paint| certificates.iter().map(|one| certificate_text(one, paint)).collect::<Vec<_>>().join("\n"))
+}
+
+fn certificate_text(one: &Certificate, paint: Paint) -> String {
+    let Certificate { serial, issuer, not_before, not_after, days_left, fingerprint, .. } = one;
+    let names = if one.names.is_empty() { String::new() } else { format!("  names    {}\n", printable(&one.names.join(", "))) };
+    format!(
+        "{}\n{names}  issuer   {}\n  valid    {not_before} to {not_after} ({days_left} days left)\n  serial   {serial}\n  SHA-256  {fingerprint}\n",
+        paint.bold(printable(&one.name)),
+        printable(issuer)
+    )
+}
+
+/// `verbund decisions`
+///
+/// # Errors
+/// No server runs.
+pub(crate) fn decisions(admin: &Admin) -> anyhow::Result<()> {
+    let decisions = ask(client(admin)?.decisions(DECISIONS))?;
+    let row = |one: &Decision| [&one.at, &one.listener, &one.remote, &one.verdict, &one.reason].map(|cell| printable(cell)).to_vec();
+    let rows: Vec<Vec<String>> = decisions.iter().map(row).collect();
+    answer(admin, &decisions, |paint| chapter(paint, &["AT", "PORT", "FROM", "VERDICT", "WHO OR WHY"], &rows, "Nobody has knocked yet."))
+}

@@ -1,0 +1,178 @@
+//! `verbund up`: an organisation is found or made, and its server runs until it is told to end.
+
+mod desk;
+mod renewal;
+mod serve;
+mod summary;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, anyhow, ensure};
+use registrar::UserName;
+use topology::MediaPolicy;
+
+use crate::{
+    accounts::Site,
+    args::{self, Media},
+    log,
+    organisation::{self, Found, Organisation, Plan},
+    output::{self, Paint},
+    password::Password,
+    ports::Ports,
+};
+
+/// What a newcomer gets without asking.
+const DOMAIN_DEFAULT: &str = "verbund.test";
+const USERS_DEFAULT: [&str; 2] = ["alice", "bob"];
+
+/// What a start found or made.
+pub(crate) struct Start {
+    organisation: Organisation,
+    /// Where SIP and HTTPS are served.
+    sip: SocketAddr,
+    https: SocketAddr,
+    /// Whether this start made the organisation.
+    is_first: bool,
+    /// Users whose password is known: made now, or read back from their account files.
+    users: Vec<Account>,
+    /// Users whom this start added to an organisation that was there.
+    added: Vec<UserName>,
+    site: Site,
+}
+
+/// A user for the summary.
+pub(crate) struct Account {
+    user: UserName,
+    /// `None` where the account file is gone or the password was changed since.
+    password: Option<Password>,
+}
+
+/// Brings the organisation up and serves it until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// One line that says what is in the way; nothing was destroyed.
+pub(crate) fn run(args: &args::Up) -> anyhow::Result<()> {
+    log::start(args.log_format)?;
+    let data = data_dir(&args.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let (start, ports) = start(&data, args).await?;
+        serve::serve(start, ports, |start| announce(args, start)).await
+    })
+}
+
+/// Says that the server is ready: one line for scripts, or a page for people.
+fn announce(args: &args::Up, start: &Start) -> anyhow::Result<()> {
+    if args.json {
+        return output::say_json(&summary::Ready::of(start));
+    }
+    Ok(output::say(summary::for_people(start, Paint::for_stdout()))?)
+}
+
+/// The data directory: what was said, or the place the desktop standard has for it.
+///
+/// # Errors
+/// Nothing was said and there is no home.
+pub(crate) fn data_dir(data: &args::Data) -> anyhow::Result<PathBuf> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).with_context(|| format!("cannot use {}", path.display()));
+    if let Some(data) = &data.data {
+        return absolute(data.clone());
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The XDG base directory specification wants relative paths ignored.
+    let shared = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let shared = shared.or_else(|| variable("HOME").map(|home| home.join(".local/share")));
+    absolute(shared.ok_or_else(|| anyhow!("there is no HOME to keep the data in: say where with --data DIR"))?.join("verbund"))
+}
+
+async fn start(data: &Path, args: &args::Up) -> anyhow::Result<(Start, Ports)> {
+    let now = SystemTime::now();
+    match organisation::find(data)? {
+        Found::Nothing => first_start(data, args, now).await,
+        Found::Organisation(lock) => later_start(data, args, lock, now).await,
+    }
+}
+
+async fn first_start(data: &Path, args: &args::Up, now: SystemTime) -> anyhow::Result<(Start, Ports)> {
+    let ports = Ports::take(args.listen, args.https, None)?;
+    let plan = plan(args, &ports)?;
+    let lock = organisation::make(data, &plan, now).await?;
+    tracing::info!(domain = %plan.domain, data = %data.display(), "organisation made");
+    let organisation = Organisation::open(data, lock, now).await?;
+    Ok((Start::of(organisation, ports.taken, true, Vec::new()), ports))
+}
+
+fn plan(args: &args::Up, ports: &Ports) -> anyhow::Result<Plan> {
+    let domain = args.domain.clone().map_or_else(|| pki::Fqdn::parse(DOMAIN_DEFAULT), Ok)?;
+    let mut users: Vec<UserName> = Vec::new();
+    for user in &args.users {
+        if !users.contains(user) {
+            users.push(user.clone());
+        }
+    }
+    if users.is_empty() {
+        users = USERS_DEFAULT.iter().map(|name| UserName::parse(name)).collect::<Result<_, _>>()?;
+    }
+    Ok(Plan { domain, listeners: ports.listeners(), media: args.media.map_or(MediaPolicy::Require, policy), users })
+}
+
+fn policy(media: Media) -> MediaPolicy {
+    match media {
+        Media::Require => MediaPolicy::Require,
+        Media::Support => MediaPolicy::Support,
+    }
+}
+
+async fn later_start(data: &Path, args: &args::Up, lock: store::Lock, now: SystemTime) -> anyhow::Result<(Start, Ports)> {
+    let mut organisation = Organisation::open(data, lock, now).await?;
+    check_settled(data, args, &organisation)?;
+    let listed = organisation.topology.server(&organisation.manifest.server_name).map(|server| *server.listeners());
+    let ports = Ports::take(args.listen, args.https, listed)?;
+    let added = organisation.add_missing(&args.users, now).await?;
+    Ok((Start::of(organisation, ports.taken, false, added), ports))
+}
+
+/// What a first start settled is not changed by a later one.
+fn check_settled(data: &Path, args: &args::Up, organisation: &Organisation) -> anyhow::Result<()> {
+    let domain = &organisation.manifest.domain;
+    if let Some(wanted) = args.domain.as_ref().filter(|wanted| *wanted != domain) {
+        return Err(anyhow!(
+            "{} belongs to the domain {domain}, not to {wanted}: leave --domain out, or choose another directory with --data",
+            data.display()
+        ));
+    }
+    let media = organisation.topology.media();
+    ensure!(
+        args.media.is_none_or(|wanted| policy(wanted) == media),
+        "the media policy of {domain} is {}: to change it, change `media` and raise `version` in {}, and leave --media out",
+        media.as_str(),
+        organisation.layout.file(crate::organisation::Layout::TOPOLOGY).display()
+    );
+    Ok(())
+}
+
+impl Start {
+    fn of(organisation: Organisation, (sip, https): (SocketAddr, SocketAddr), is_first: bool, added: Vec<(UserName, Password)>) -> Self {
+        let site = organisation.site(sip);
+        let accounts = organisation.layout.accounts();
+        let mut users = Vec::new();
+        for user in &organisation.users {
+            let name = &user.aor.user;
+            let new = added.iter().find(|(added, _)| added == name).map(|(_, password)| Password::read_back(password.expose()));
+            let is_new = new.is_some();
+            let password = new.or_else(|| accounts.read_back(&organisation.manifest.domain, name, &user.credential));
+            if let Some(password) = password.as_ref().filter(|_| is_new || !accounts.are_current(&site, name))
+                && let Err(error) = accounts.write(&site, name, password)
+            {
+                tracing::warn!(user = %name, error = format!("{error:#}"), "account files not written");
+            }
+            users.push(Account { user: name.clone(), password });
+        }
+        let added = added.into_iter().map(|(user, _)| user).collect();
+        Self { organisation, sip, https, is_first, users, added, site }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a start says when the server is ready: one line of JSON for scripts, or one page for people.
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use serde::Serialize;
+
+use super::{Account, Start};
+use crate::output::Paint;
+
+/// The one line of `--json`; its keys stay as they are.
+#[derive(Debug, Serialize)]
+pub(super) struct Ready {
+    domain: String,
+    server_name: String,
+    sip: String,
+    https: String,
+    ca: String,
+    data: String,
+    users: Vec<User>,
+}
+
+/// `Debug` is not derived: a password is in it.
+#[derive(Serialize)]
+struct User {
+    aor: String,
+    /// `null` where it is known to nobody but the user.
+    password: Option<String>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User({})", self.aor)
+    }
+}
+
+impl Ready {
+    pub(super) fn of(start: &Start) -> Self {
+        let site = &start.site;
+        let user = |account: &Account| User {
+            aor: format!("sip:{}@{}", account.user, site.domain),
+            password: account.password.as_ref().map(|password| password.expose().to_owned()),
+        };
+        Self {
+            domain: site.domain.to_string(),
+            server_name: site.server_name.to_string(),
+            sip: start.sip.to_string(),
+            https: start.https.to_string(),
+            ca: site.ca.display().to_string(),
+            data: start.organisation.layout.data().display().to_string(),
+            users: start.users.iter().map(user).collect(),
+        }
+    }
+}
+
+// Writing to a String cannot fail, hence the results that are let go below.
+
+pub(super) fn for_people(start: &Start, paint: Paint) -> String {
+    let mut text = String::new();
+    let (site, data) = (&start.site, start.organisation.layout.data().display());
+    let verb = if start.is_first { "made and running" } else { "running" };
+    let _ = writeln!(text, "\n{} is {verb}.\n", paint.bold(&site.domain));
+    let _ = writeln!(text, "  SIP over TLS  {}  (certificate: {})", start.sip, site.server_name);
+    let _ = writeln!(text, "  HTTPS         https://{}/  (health, metrics, ca.pem)", start.https);
+    let _ = writeln!(text, "  data          {data}");
+    let media = if site.srtp_required { "must be encrypted (SRTP)" } else { "encrypted if both sides can" };
+    let _ = writeln!(text, "  calls         {media}\n");
+    users(&mut text, start, paint);
+    phones(&mut text, start, paint);
+    elsewhere(&mut text, start, paint);
+    let _ = writeln!(text, "Look after it from another terminal: verbund status, verbund user add NAME, verbund cert show.");
+    let _ = writeln!(text, "Ctrl-C ends it in order.\n");
+    text
+}
+
+/// How many users the page lists before it points to `verbund user list`.
+const SHOWN_MAX: usize = 20;
+
+fn users(text: &mut String, start: &Start, paint: Paint) {
+    let _ = writeln!(text, "{}", paint.bold("Users"));
+    for account in start.users.iter().take(SHOWN_MAX) {
+        let is_new = start.is_first || start.added.contains(&account.user);
+        let note = match (&account.password, is_new) {
+            (Some(password), true) => format!("password {}   (shown this once)", password.expose()),
+            (Some(_), false) => "password in the account files".to_owned(),
+            (None, _) => format!("password not known here; new one: verbund user password {}", account.user),
+        };
+        let added = if start.added.contains(&account.user) { "added; " } else { "" };
+        let _ = writeln!(text, "  sip:{}@{}   {added}{note}", account.user, start.site.domain);
+    }
+    if start.users.len() > SHOWN_MAX {
+        let _ = writeln!(text, "  and {} more: verbund user list", start.users.len() - SHOWN_MAX);
+    }
+    text.push('\n');
+}
+
+/// What to type to sign in from this machine.
+fn phones(text: &mut String, start: &Start, paint: Paint) {
+    let Some(account) = start.users.iter().find(|account| account.password.is_some()) else { return };
+    let accounts = start.organisation.layout.accounts();
+    let folder = accounts.folder(&account.user);
+    let site = &start.site;
+    let _ = writeln!(text, "{} (ready-made files for each user in {})", paint.bold("Sign in on this machine"), accounts.path().display());
+    let _ = writeln!(text, "  baresip   baresip -f {}", folder.join("baresip").display());
+    let _ = writeln!(text, "  Linphone  linphone --config {}", folder.join("linphonerc").display());
+    let _ = writeln!(text, "            after: echo '{} {}' | sudo tee -a /etc/hosts", site.local_address().ip(), site.server_name);
+    let _ = writeln!(
+        text,
+        "  others    sip:{}@{} at {}:{} over TLS, trusting {}\n",
+        account.user,
+        site.domain,
+        site.server_name,
+        site.sip.port(),
+        site.ca.display()
+    );
+}
+
+/// What a phone on another machine needs.
+fn elsewhere(text: &mut String, start: &Start, paint: Paint) {
+    let site = &start.site;
+    let _ = writeln!(text, "{}", paint.bold("Sign in from another machine"));
+    if site.sip.ip().is_loopback() {
+        let _ =
+            writeln!(text, "  This server is reached from this machine only; start it with --listen ADDRESS:{} first.", site.sip.port());
+    }
+    let address = match site.sip.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => ip.to_string(),
+    };
+    let _ = writeln!(text, "  name      DNS, or the line '{address} {}' in its hosts file", site.server_name);
+    let _ = writeln!(text, "  trust     {} (the root certificate, nothing secret)\n", site.ca.display());
+}
