@@ -1,1 +1,30 @@
-//! proxy
+//! What becomes of a request: transactions and forking (RFC 3261 §16 and §17, RFC 6026, RFC 5393).
+//!
+//! Who sent it, whether they may, and where it should go is decided by `node`; sockets belong to `net`.
+//! Start with [`Proxy`]: a message goes in, a [`NewRequest`] comes back for a decision, [`Forward`]
+//! or an answer goes in, and bytes for flows come out.
+//!
+//! Everything runs over TLS, so nothing is ever sent twice: timers A, E and G do not exist, and D, I,
+//! J and K are zero (RFC 3261 §17, table 4).
+
+mod branch;
+mod compose;
+mod context;
+mod counters;
+mod desk;
+mod key;
+mod proxy;
+mod request;
+mod response;
+mod secret;
+mod settings;
+mod stand_in;
+mod table;
+mod token;
+
+pub use counters::Counters;
+pub use proxy::{Forward, NewRequest, Proxy, Target};
+pub use registrar::{Flow, UserName};
+pub use settings::{Limits, Settings, Timers};
+pub use stand_in::MediaPolicy;
+pub use token::{Leg, Route};

@@ -1,0 +1,474 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::{Message, Name, Reply, Status};
+use smallvec::SmallVec;
+
+use crate::{
+    Flow, Target,
+    branch::BranchId,
+    compose::{self, HopRequest},
+    desk::Desk,
+    key::ServerKey,
+    request::{self, Outgoing, Plan},
+    response::Best,
+};
+
+/// Where a server transaction stands (RFC 3261 §17.2, RFC 6026 §7.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// No final response was sent.
+    Proceeding,
+    /// An INVITE was refused; its ACK is awaited until then.
+    Completed(Instant),
+    /// A 2xx to an INVITE was sent; more of them may pass until then.
+    Accepted(Instant),
+}
+
+/// Where a client transaction stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BranchState {
+    /// Sent, nothing heard.
+    Calling,
+    /// A provisional response came.
+    Proceeding,
+    /// A 2xx to an INVITE came; it may be repeated.
+    Accepted,
+    /// Over.
+    Done,
+}
+
+/// Why a branch is no longer wanted: what its CANCEL says (RFC 3326).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Why {
+    /// Somebody else answered.
+    Elsewhere,
+    /// Somebody else declined for all.
+    Declined,
+    /// The caller hung up; his own words go along.
+    Caller,
+    /// It rang too long, or the caller's connection is gone.
+    GivenUp,
+}
+
+/// Where cancelling a branch stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Cancel {
+    No,
+    /// A provisional response must come first (RFC 3261 §9.1).
+    Wanted(Why),
+    Sent,
+}
+
+/// One client transaction: the request on its way to one device.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) flow: Flow,
+    pub(crate) uri: String,
+    pub(crate) path: Vec<String>,
+    pub(crate) state: BranchState,
+    pub(crate) cancel: Cancel,
+    pub(crate) deadline: Instant,
+}
+
+/// The targets whose turn comes when the present ones have failed, lowest q first.
+#[derive(Debug)]
+pub(crate) struct Later {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) plan: Plan,
+}
+
+/// A response context (RFC 3261 §16): one server transaction and the client transactions it caused.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) number: u64,
+    pub(crate) key: ServerKey,
+    /// The request as it came; empty once nothing can need it any more.
+    pub(crate) request: Bytes,
+    pub(crate) is_invite: bool,
+    pub(crate) is_own_answer: bool,
+    pub(crate) state: State,
+    pub(crate) caller_gone: bool,
+    pub(crate) cancelled: bool,
+    /// The Reason of the caller's CANCEL.
+    pub(crate) caller_reason: Option<Box<str>>,
+    pub(crate) route_hash: u64,
+    pub(crate) branches: SmallVec<[Branch; 1]>,
+    pub(crate) later: Option<Box<Later>>,
+    pub(crate) best: Option<Box<Best>>,
+    /// The last response sent, for a caller who asks twice.
+    pub(crate) last: Bytes,
+    /// How many branches the table knows the flows of.
+    pub(crate) linked: usize,
+    /// Under which time the table knows it.
+    pub(crate) due: Option<Instant>,
+}
+
+/// Whether a context goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    Stays,
+    Ends,
+}
+
+impl Context {
+    pub(crate) fn new(number: u64, key: ServerKey, message: &Message) -> Self {
+        let is_invite = message.method() == "INVITE";
+        // A call rings for minutes: it shall not hold the whole read buffer it arrived in.
+        let request = if is_invite { Bytes::copy_from_slice(message.as_bytes()) } else { message.as_bytes().clone() };
+        Self {
+            number,
+            key,
+            request,
+            is_invite,
+            is_own_answer: false,
+            state: State::Proceeding,
+            caller_gone: false,
+            cancelled: false,
+            caller_reason: None,
+            route_hash: 0,
+            branches: SmallVec::new(),
+            later: None,
+            best: None,
+            last: Bytes::new(),
+            linked: 0,
+            due: None,
+        }
+    }
+
+    /// Our own refusal of an INVITE, which waits for its ACK.
+    pub(crate) fn answered(number: u64, key: ServerKey, response: Bytes, until: Instant) -> Self {
+        Self {
+            number,
+            key,
+            request: Bytes::new(),
+            is_invite: true,
+            is_own_answer: true,
+            state: State::Completed(until),
+            caller_gone: false,
+            cancelled: false,
+            caller_reason: None,
+            route_hash: 0,
+            branches: SmallVec::new(),
+            later: None,
+            best: None,
+            last: response,
+            linked: 0,
+            due: None,
+        }
+    }
+
+    /// The request again, to write something about it. It was read once, so it can be read.
+    pub(crate) fn message(&self) -> Option<Message> {
+        Message::parse(self.request.clone()).ok()
+    }
+
+    /// When something is due.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        let own = match self.state {
+            State::Proceeding => None,
+            State::Completed(until) | State::Accepted(until) => Some(until),
+        };
+        self.branches.iter().filter(|branch| branch.is_pending()).map(|branch| branch.deadline).chain(own).min()
+    }
+
+    fn is_pending(&self) -> bool {
+        self.branches.iter().any(Branch::is_pending)
+    }
+
+    /// Sends a response of ours or one passed on to the caller, if he is still there.
+    pub(crate) fn respond(&mut self, response: Bytes, desk: &mut Desk) {
+        if !self.caller_gone {
+            self.last = response.clone();
+            desk.send(self.key.flow, response);
+        }
+    }
+
+    /// Starts one branch for each target of the first group; the rest waits.
+    pub(crate) fn start(&mut self, message: &Message, mut targets: Vec<Target>, plan: Plan, desk: &mut Desk, now: Instant) -> Fate {
+        targets.sort_by_key(|target| target.q);
+        if targets.first().is_some_and(|lowest| targets.last().is_some_and(|highest| lowest.q == highest.q)) {
+            self.start_group(message, targets, &plan, desk, now);
+        } else {
+            self.later = Some(Box::new(Later { targets, plan }));
+            self.start_next(Some(message), desk, now);
+        }
+        self.conclude(desk, now)
+    }
+
+    /// Starts the targets with the highest q that are left (RFC 3261 §16.6: serial between groups, parallel
+    /// within one). `false` when there are none.
+    fn start_next(&mut self, message: Option<&Message>, desk: &mut Desk, now: Instant) -> bool {
+        let Some(mut later) = self.later.take() else { return false };
+        let Some(q) = later.targets.last().map(|target| target.q) else { return false };
+        let first = later.targets.partition_point(|target| target.q < q);
+        let group = later.targets.split_off(first);
+        let again = if message.is_none() { self.message() } else { None };
+        if let Some(message) = message.or(again.as_ref()) {
+            self.start_group(message, group, &later.plan, desk, now);
+        }
+        self.later = Some(later).filter(|later| !later.targets.is_empty());
+        true
+    }
+
+    fn start_group(&mut self, message: &Message, group: Vec<Target>, plan: &Plan, desk: &mut Desk, now: Instant) {
+        let breadth = request::breadth(message, desk.settings.limits.breadth_max);
+        let wide = u32::try_from(group.len()).unwrap_or(u32::MAX);
+        if wide > breadth {
+            desk.counters.refused_loops += 1;
+            return self.consider(Best::own(Status::MAX_BREADTH_EXCEEDED), desk);
+        }
+        for (at, target) in (0..).zip(group) {
+            // RFC 5393 §5.3.3.2: the shares of all open branches add up to what came in.
+            let share = breadth / wide + u32::from(at < breadth % wide);
+            self.start_branch(message, target, plan, share, desk, now);
+        }
+    }
+
+    fn start_branch(&mut self, message: &Message, target: Target, plan: &Plan, breadth: u32, desk: &mut Desk, now: Instant) {
+        let Ok(index) = u8::try_from(self.branches.len()) else { return };
+        let id = BranchId { context: self.number, index, route_hash: self.route_hash };
+        let outgoing = Outgoing { target: &target, source: self.key.flow, id, breadth };
+        let bytes = request::forwarded(message, plan, outgoing, desk, now);
+        desk.counters.branches += 1;
+        desk.send(target.flow, bytes);
+        let timers = desk.settings.timers;
+        let deadline = now + if self.is_invite { timers.invite } else { timers.non_invite };
+        let Target { flow, uri, path, .. } = target;
+        self.branches.push(Branch { flow, uri, path, state: BranchState::Calling, cancel: Cancel::No, deadline });
+    }
+
+    /// Cancels every branch that is not over, and starts no more (RFC 3261 §16.10).
+    pub(crate) fn cancel_all(&mut self, why: Why, desk: &mut Desk, now: Instant) {
+        self.later = None;
+        for index in 0..self.branches.len() {
+            self.cancel_branch(index, why, desk, now);
+        }
+    }
+
+    fn cancel_branch(&mut self, index: usize, why: Why, desk: &mut Desk, now: Instant) {
+        if !self.is_invite {
+            // RFC 3261 §9.1: only an INVITE is worth a CANCEL.
+            return;
+        }
+        let Some(branch) = self.branches.get_mut(index) else { return };
+        match (branch.state, branch.cancel) {
+            (BranchState::Calling, Cancel::No | Cancel::Wanted(_)) => branch.cancel = Cancel::Wanted(why),
+            (BranchState::Proceeding, Cancel::No | Cancel::Wanted(_)) => self.send_cancel(index, why, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, Cancel::Sent) => {}
+            (BranchState::Accepted | BranchState::Done, _) => {}
+        }
+    }
+
+    fn send_cancel(&mut self, index: usize, why: Why, desk: &mut Desk, now: Instant) {
+        let reason = match why {
+            Why::Elsewhere => Some("SIP;cause=200;text=\"Call completed elsewhere\""),
+            Why::Declined => Some("SIP;cause=603;text=\"Call declined elsewhere\""),
+            Why::Caller => self.caller_reason.as_deref(),
+            Why::GivenUp => None,
+        };
+        let bytes = self.hop_request("CANCEL", index, None, reason, desk);
+        let Some(branch) = self.branches.get_mut(index) else { return };
+        branch.cancel = Cancel::Sent;
+        branch.deadline = now + desk.settings.timers.cancelled;
+        desk.send(branch.flow, bytes);
+    }
+
+    fn hop_request(&self, method: &str, index: usize, to: Option<&str>, reason: Option<&str>, desk: &Desk) -> Bytes {
+        let (Some(invite), Some(branch)) = (self.message(), self.branches.get(index)) else { return Bytes::new() };
+        let id = BranchId { context: self.number, index: index as u8, route_hash: self.route_hash };
+        let mut via = String::with_capacity(128);
+        desk.write_via(id, branch.flow, &mut via);
+        let routes: Vec<&str> = request::routes(&invite, &branch.path, desk).collect();
+        HopRequest { method, invite: &invite, uri: &branch.uri, via: &via, to, routes: &routes, reason }.write()
+    }
+
+    /// A provisional response came on a branch.
+    pub(crate) fn handle_provisional(&mut self, index: usize, status: Status, desk: &mut Desk, now: Instant) {
+        let ringing = desk.settings.timers.ringing;
+        let is_invite = self.is_invite;
+        let Some(branch) = self.branches.get_mut(index) else { return };
+        let first = branch.state == BranchState::Calling;
+        branch.state = BranchState::Proceeding;
+        match branch.cancel {
+            Cancel::Wanted(why) => self.send_cancel(index, why, desk, now),
+            // RFC 3261 §16.7 step 2: timer C is reset by 101 to 199, and a 100 ends timer B.
+            Cancel::No if is_invite && (first || status != Status::TRYING) => branch.deadline = now + ringing,
+            Cancel::No | Cancel::Sent => {}
+        }
+    }
+
+    /// A failure of an INVITE is acknowledged hop by hop.
+    pub(crate) fn acknowledge(&mut self, index: usize, response: &Message, desk: &mut Desk) {
+        let bytes = self.hop_request("ACK", index, response.first(Name::To), None, desk);
+        if let Some(branch) = self.branches.get(index).filter(|_| !bytes.is_empty()) {
+            desk.send(branch.flow, bytes);
+        }
+    }
+
+    /// A callee answered, but the call must not be: ACK, then BYE, as the caller would have (RFC 3261 §15).
+    pub(crate) fn hang_up(&mut self, index: usize, answer: &Message, reason: &str, desk: &mut Desk) {
+        let (Some(branch), Ok(cseq)) = (self.branches.get(index), answer.cseq()) else { return };
+        let flow = branch.flow;
+        for (method, number) in [("ACK", cseq.number), ("BYE", cseq.number.saturating_add(1))] {
+            let id = BranchId { context: desk.number(), index: 0, route_hash: 0 };
+            let mut via = String::with_capacity(128);
+            desk.write_via(id, flow, &mut via);
+            let reason = (method == "BYE").then_some(reason);
+            let bytes = compose::in_dialog(method, answer, number, &via, reason, &|route| desk.names.mean_us(&route.uri));
+            desk.send(flow, bytes);
+        }
+    }
+
+    /// A branch is over without a response that could be passed on.
+    pub(crate) fn fail(&mut self, index: usize, status: Status, desk: &mut Desk) {
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.state = BranchState::Done;
+        }
+        self.consider(Best::own(status), desk);
+    }
+
+    /// A final failure joins the others (RFC 3261 §16.7 steps 5 and 6).
+    pub(crate) fn consider(&mut self, new: Best, desk: &Desk) {
+        if self.state != State::Proceeding {
+            return;
+        }
+        match &mut self.best {
+            Some(best) => best.meet(new, desk.settings.limits.challenges_max),
+            None => self.best = Some(Box::new(new)),
+        }
+    }
+
+    /// The caller takes his request back (RFC 3261 §9.2).
+    pub(crate) fn handle_cancel(&mut self, reason: Option<&str>, desk: &mut Desk, now: Instant) -> Fate {
+        if self.state == State::Proceeding && !self.cancelled {
+            self.cancelled = true;
+            self.caller_reason = reason.map(Into::into);
+            self.cancel_all(Why::Caller, desk, now);
+        }
+        self.conclude(desk, now)
+    }
+
+    /// The caller's connection is gone: nobody waits for an answer.
+    pub(crate) fn handle_caller_gone(&mut self, desk: &mut Desk, now: Instant) -> Fate {
+        self.caller_gone = true;
+        self.cancel_all(Why::GivenUp, desk, now);
+        match self.state {
+            State::Proceeding if self.is_invite => self.conclude(desk, now),
+            State::Accepted(_) if self.is_pending() => Fate::Stays,
+            State::Proceeding | State::Completed(_) | State::Accepted(_) => Fate::Ends,
+        }
+    }
+
+    /// A connection is gone, and with it every branch that runs over it (RFC 5626 §5.3).
+    pub(crate) fn handle_flow_gone(&mut self, flow: Flow, desk: &mut Desk) {
+        for index in 0..self.branches.len() {
+            let branch = &mut self.branches[index];
+            if branch.flow != flow {
+                continue;
+            }
+            if branch.is_pending() {
+                self.fail(index, Status::FLOW_FAILED, desk);
+            } else {
+                branch.state = BranchState::Done;
+            }
+        }
+    }
+
+    /// Time passed.
+    pub(crate) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Fate {
+        for index in 0..self.branches.len() {
+            let branch = &self.branches[index];
+            if !branch.is_pending() || branch.deadline > now {
+                continue;
+            }
+            match (branch.state, branch.cancel) {
+                // Timer C: the device rings on, so it is told to stop, and has a while to say that it did.
+                (BranchState::Proceeding, Cancel::No) if self.is_invite => self.send_cancel(index, Why::GivenUp, desk, now),
+                _ => self.fail(index, Status::REQUEST_TIMEOUT, desk),
+            }
+        }
+        self.conclude(desk, now)
+    }
+
+    /// Goes on to the next targets or to the final response, once no branch is open.
+    pub(crate) fn conclude(&mut self, desk: &mut Desk, now: Instant) -> Fate {
+        loop {
+            if self.is_pending() {
+                return Fate::Stays;
+            }
+            let over = self.cancelled || self.caller_gone || self.best.as_ref().is_some_and(|best| best.status.class() == 6);
+            match self.state {
+                State::Proceeding => {
+                    if over || !self.start_next(None, desk, now) {
+                        return self.finish(desk, now);
+                    }
+                }
+                State::Completed(until) | State::Accepted(until) => {
+                    return if now >= until || self.caller_gone { Fate::Ends } else { Fate::Stays };
+                }
+            }
+        }
+    }
+
+    /// Sends the one final response.
+    fn finish(&mut self, desk: &mut Desk, now: Instant) -> Fate {
+        let best = self.best.take();
+        if self.caller_gone {
+            return Fate::Ends;
+        }
+        let best = match best {
+            Some(best) if !self.cancelled || best.status.class() == 6 => *best,
+            _ if self.cancelled => Best::own(Status::REQUEST_TERMINATED),
+            _ => Best::own(Status::TEMPORARILY_UNAVAILABLE),
+        };
+        if let Some(request) = self.message() {
+            let tag = desk.tag_of(self.number);
+            let response = best.write(&request, &tag, &desk.settings);
+            self.respond(response, desk);
+        }
+        if !self.is_invite {
+            return Fate::Ends;
+        }
+        self.request = Bytes::new();
+        self.state = State::Completed(now + desk.settings.timers.acknowledge);
+        Fate::Stays
+    }
+
+    /// A 2xx to the INVITE goes to the caller; the other branches are no longer wanted (RFC 3261 §16.7 step 10).
+    pub(crate) fn accept(&mut self, index: usize, response: Bytes, desk: &mut Desk, now: Instant) -> Fate {
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.state = BranchState::Accepted;
+        }
+        desk.send(self.key.flow, response);
+        if self.state == State::Proceeding {
+            self.state = State::Accepted(now + desk.settings.timers.accepted);
+            self.best = None;
+            self.last = Bytes::new();
+            self.cancel_all(Why::Elsewhere, desk, now);
+        }
+        if !self.is_pending() {
+            self.request = Bytes::new();
+        }
+        self.conclude(desk, now)
+    }
+
+    /// The same request once more.
+    pub(crate) fn repeat(&self, desk: &mut Desk) {
+        if !self.last.is_empty() && !self.caller_gone {
+            desk.send(self.key.flow, self.last.clone());
+        }
+    }
+
+    /// 100 at once: a caller shall know that his call is being worked on (RFC 3261 §17.2.1).
+    pub(crate) fn trying(&mut self, message: &Message, desk: &mut Desk) {
+        let trying = Reply::to(message, Status::TRYING, "").finish();
+        self.respond(trying, desk);
+    }
+}
+
+impl Branch {
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.state, BranchState::Calling | BranchState::Proceeding)
+    }
+}

@@ -1,0 +1,491 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::{Message, Name, Reply, Status, sdp::Unprotected};
+
+use crate::{
+    Counters, Flow, MediaPolicy, Route, Settings, UserName,
+    branch::BranchId,
+    context::{BranchState, Context, Fate, State},
+    desk::Desk,
+    key::ServerKey,
+    request::{self, Outgoing, Plan},
+    response::{self, Best},
+    table::Table,
+    token,
+};
+
+/// Methods whose messages may carry an offer or an answer (RFC 3261 §13.2.1, 3262 §5, 3311 §5).
+const SESSION_METHODS: [&str; 4] = ["INVITE", "ACK", "PRACK", "UPDATE"];
+/// How long a caller who met a full table should wait before he tries again, in seconds.
+const RETRY_AFTER: &str = "5";
+/// How much of a caller's Reason goes on with his CANCEL, in bytes.
+const REASON_BYTES_MAX: usize = 256;
+
+/// A request that is under way nowhere yet, handed out for a decision: [`Proxy::answer`] or
+/// [`Proxy::forward`]. To do nothing with it drops it, which only an ACK deserves.
+#[derive(Debug)]
+pub struct NewRequest {
+    /// The connection it came in on.
+    pub flow: Flow,
+    /// The request.
+    pub message: Message,
+    key: ServerKey,
+}
+
+/// Where a request goes, and what is said about its sender.
+#[derive(Clone, Debug, Default)]
+pub struct Forward {
+    /// The devices: equal q at once, lower q only after all higher ones failed. None at all means 480.
+    pub targets: Vec<Target>,
+    /// Who sends it: goes into the Record-Route token.
+    pub caller: Option<UserName>,
+    /// The value for P-Asserted-Identity; not sent if the caller asks for privacy (RFC 3325 §9.3).
+    pub asserted: Option<String>,
+    /// Whether later requests of the dialog must come this way. Works only where caller and target have a user.
+    pub record_route: bool,
+}
+
+/// One device.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// The connection it is reached on.
+    pub flow: Flow,
+    /// The Request-URI it gets.
+    pub uri: String,
+    /// Its preference, higher first.
+    pub q: u16,
+    /// The Path it registered with: becomes Route, first hop first (RFC 3327).
+    pub path: Vec<String>,
+    /// Whose device it is: goes into the Record-Route token.
+    pub user: Option<UserName>,
+}
+
+/// A stateful proxy as a pure state machine. Between two calls of `handle_*`, [`forward`](Self::forward) or
+/// [`answer`](Self::answer) poll [`poll_output`](Self::poll_output) until it has nothing more.
+pub struct Proxy {
+    table: Table,
+    desk: Desk,
+    now: Instant,
+}
+
+impl Proxy {
+    /// A proxy with nothing under way. All it draws is drawn from `key`, which must be random and of this
+    /// start: with a new key the Record-Route tokens of before are void.
+    #[must_use]
+    pub fn new(settings: Settings, key: [u8; 32], now: Instant) -> Self {
+        Self { table: Table::default(), desk: Desk::new(settings, key, now), now }
+    }
+
+    /// Takes a message in. Responses, CANCEL, ACK for failures and repeated requests are matched to what is
+    /// under way; a request whose values break the grammar is answered 400; a new one is handed back.
+    pub fn handle_message(&mut self, flow: Flow, message: Message, now: Instant) -> Option<NewRequest> {
+        self.now = now;
+        if !message.is_request() {
+            self.handle_response(flow, &message, now);
+            return None;
+        }
+        let valid = message.validate();
+        let key = self.desk.seed.server_key(flow, &message);
+        let (Ok(()), Some(key)) = (valid.as_ref(), key) else {
+            let status = valid.err().map_or(Status::BAD_REQUEST, |fault| fault.status());
+            self.refuse_malformed(flow, &message, status);
+            return None;
+        };
+        match message.method() {
+            "CANCEL" => {
+                self.handle_cancel(flow, &message, &key, now);
+                None
+            }
+            "ACK" if self.absorbs_ack(&key) => None,
+            "ACK" => Some(self.handed_out(flow, message, key)),
+            _ => match self.table.number_of(&key).and_then(|number| self.table.get_mut(number)) {
+                Some(context) => {
+                    self.desk.counters.repeated_requests += 1;
+                    context.repeat(&mut self.desk);
+                    None
+                }
+                None => Some(self.handed_out(flow, message, key)),
+            },
+        }
+    }
+
+    fn handed_out(&mut self, flow: Flow, message: Message, key: ServerKey) -> NewRequest {
+        self.desk.counters.new_requests += 1;
+        NewRequest { flow, message, key }
+    }
+
+    fn refuse_malformed(&mut self, flow: Flow, message: &Message, status: Status) {
+        self.desk.counters.malformed_requests += 1;
+        // Without a Via nobody could tell what the answer belongs to.
+        if message.method() != "ACK" && message.via().is_ok() {
+            let tag = self.to_tag();
+            self.desk.send(flow, Reply::to(message, status, &tag).finish());
+        }
+    }
+
+    /// Whether an ACK ends here: it belongs to a failure of ours (RFC 3261 §17.2.1), or to a request that
+    /// was not answered at all. An ACK for a 2xx is the caller's own and goes on.
+    fn absorbs_ack(&mut self, key: &ServerKey) -> bool {
+        let Some(number) = self.table.number_of(key) else { return false };
+        let Some(context) = self.table.get_mut(number) else { return false };
+        match context.state {
+            State::Completed(_) => {
+                self.settle(number, Fate::Ends);
+                true
+            }
+            State::Proceeding => {
+                self.desk.counters.stray_acks += 1;
+                true
+            }
+            State::Accepted(_) => false,
+        }
+    }
+
+    /// RFC 3261 §9.2 and §16.10. CANCEL is hop by hop: it is answered here, and what it causes is our own.
+    fn handle_cancel(&mut self, flow: Flow, message: &Message, key: &ServerKey, now: Instant) {
+        let number = self.table.number_of(key);
+        let (Some(number), Some(context)) = (number, number.and_then(|number| self.table.get_mut(number))) else {
+            self.desk.counters.stray_cancels += 1;
+            let tag = self.to_tag();
+            return self.desk.send(flow, Reply::to(message, Status::CALL_DOES_NOT_EXIST, &tag).finish());
+        };
+        let tag = self.desk.tag_of(number);
+        self.desk.send(flow, Reply::to(message, Status::OK, &tag).finish());
+        let reason = message.first(Name::Reason).filter(|reason| reason.len() <= REASON_BYTES_MAX && !reason.contains(['\r', '\n']));
+        let fate = context.handle_cancel(reason, &mut self.desk, now);
+        self.settle(number, fate);
+    }
+
+    /// A final answer of our own. A refused INVITE is remembered until its ACK comes; nothing else needs to be.
+    pub fn answer(&mut self, request: NewRequest, response: Bytes, now: Instant) {
+        self.now = now;
+        let method = request.message.method();
+        if method == "ACK" {
+            return;
+        }
+        self.desk.send(request.flow, response.clone());
+        let success = response.get(8..9) == Some(b"2");
+        let limits = self.desk.settings.limits;
+        let room = self.table.len() < limits.transactions_max && self.table.share_of(request.flow).answered < limits.answers_per_flow_max;
+        if method == "INVITE" && !success && room {
+            let number = self.desk.number();
+            let until = now + self.desk.settings.timers.acknowledge;
+            self.table.insert(number, Context::answered(number, request.key, response, until));
+            self.table.settle(number);
+        }
+    }
+
+    /// Sends a request on to its targets. What may go no further is answered: 483, 482, 440, 480, 503.
+    pub fn forward(&mut self, request: NewRequest, plan: Forward, now: Instant) {
+        self.now = now;
+        let hash = request::route_hash(&request.message, &self.desk);
+        let Forward { mut targets, caller, asserted, record_route } = plan;
+        let plan = Plan { caller, asserted, record_route };
+        self.narrow(&mut targets);
+        if let Some(status) = self.objection(&request, hash, &targets) {
+            return self.refuse(request, status, now);
+        }
+        if request.message.method() == "ACK" {
+            return self.pass_on(&request, &targets, &plan, now);
+        }
+        let number = self.desk.number();
+        let mut context = Context::new(number, request.key, &request.message);
+        context.route_hash = hash;
+        if context.is_invite {
+            context.trying(&request.message, &mut self.desk);
+        }
+        let fate = context.start(&request.message, targets, plan, &mut self.desk, now);
+        self.table.insert(number, context);
+        self.settle(number, fate);
+    }
+
+    /// No device twice (RFC 3261 §16.5), and no more than a fork may have.
+    fn narrow(&mut self, targets: &mut Vec<Target>) {
+        let branches_max = self.desk.settings.limits.branches_max.min(255);
+        if targets.len() > 1 {
+            targets.sort_by_key(|target| std::cmp::Reverse(target.q));
+            let mut seen = std::collections::HashSet::new();
+            targets.retain(|target| seen.insert((target.flow, target.uri.clone())));
+        }
+        if targets.len() > branches_max {
+            self.desk.counters.targets_left_out += (targets.len() - branches_max) as u64;
+            targets.truncate(branches_max);
+        }
+    }
+
+    /// Why a request may not go on (RFC 3261 §16.3), if so.
+    fn objection(&self, request: &NewRequest, route_hash: u64, targets: &[Target]) -> Option<Status> {
+        let limits = &self.desk.settings.limits;
+        let message = &request.message;
+        if request::hops_left(message).is_none() {
+            return Some(Status::TOO_MANY_HOPS);
+        }
+        if request::is_loop(message, route_hash) {
+            return Some(Status::LOOP_DETECTED);
+        }
+        if request::breadth(message, limits.breadth_max) == 0 {
+            return Some(Status::MAX_BREADTH_EXCEEDED);
+        }
+        if targets.is_empty() {
+            return Some(Status::TEMPORARILY_UNAVAILABLE);
+        }
+        let full =
+            self.table.len() >= limits.transactions_max || self.table.share_of(request.flow).forwarded >= limits.transactions_per_flow_max;
+        (full && message.method() != "ACK").then_some(Status::SERVICE_UNAVAILABLE)
+    }
+
+    fn refuse(&mut self, request: NewRequest, status: Status, now: Instant) {
+        match status {
+            Status::SERVICE_UNAVAILABLE => self.desk.counters.refused_full += 1,
+            Status::TEMPORARILY_UNAVAILABLE => {}
+            _ => self.desk.counters.refused_loops += 1,
+        }
+        let tag = self.to_tag();
+        let reply = Reply::to(&request.message, status, &tag);
+        let reply = if status == Status::SERVICE_UNAVAILABLE { reply.header(Name::RetryAfter, RETRY_AFTER) } else { reply };
+        let response = reply.finish();
+        self.answer(request, response, now);
+    }
+
+    /// An ACK for a 2xx opens no transaction (RFC 3261 §16.11: nothing will ever come back for it).
+    fn pass_on(&mut self, request: &NewRequest, targets: &[Target], plan: &Plan, now: Instant) {
+        for target in targets {
+            let id = BranchId { context: self.desk.number(), index: 0, route_hash: 0 };
+            let breadth = request::breadth(&request.message, self.desk.settings.limits.breadth_max);
+            let outgoing = Outgoing { target, source: request.flow, id, breadth };
+            let bytes = request::forwarded(&request.message, plan, outgoing, &mut self.desk, now);
+            self.desk.counters.branches += 1;
+            self.desk.send(target.flow, bytes);
+        }
+    }
+
+    fn handle_response(&mut self, flow: Flow, message: &Message, now: Instant) {
+        if message.validate().is_err() {
+            self.desk.counters.malformed_responses += 1;
+            return;
+        }
+        let Some(id) = self.branch_of(flow, message) else {
+            self.desk.counters.forged_responses += 1;
+            return;
+        };
+        let (number, index) = (id.context, usize::from(id.index));
+        let known = self.table.get_mut(number).filter(|context| context.branches.get(index).is_some_and(|branch| branch.flow == flow));
+        let (Some(context), Some(status)) = (known, message.status()) else {
+            self.desk.counters.stray_responses += 1;
+            return;
+        };
+        let fate = Incoming { message, status, index }.reach(context, &mut self.desk, now);
+        self.settle(number, fate);
+    }
+
+    /// Which branch of ours a response answers: the top Via must be ours, made for this very flow.
+    fn branch_of(&self, flow: Flow, message: &Message) -> Option<BranchId> {
+        let via = message.via().ok()?;
+        self.desk.branches.verify(via.branch()?, flow)
+    }
+
+    /// What the topmost Route headers say about us and the dialog.
+    #[must_use]
+    pub fn dialog_of(&self, message: &Message) -> Route {
+        token::route_of(message, &self.desk.names, &self.desk.tokens, &self.desk.seed, self.now)
+    }
+
+    /// How many Route values are left when ours on top are popped: where a request wants to go after us.
+    #[must_use]
+    pub fn foreign_routes(&self, message: &Message) -> usize {
+        message.list(Name::Route).count().saturating_sub(self.desk.names.own_routes(message))
+    }
+
+    /// Whether a message's body may pass under the media policy (P3, row N26).
+    ///
+    /// # Errors
+    /// Why not, for [`warning`](Self::warning).
+    pub fn check_media(&self, message: &Message) -> Result<(), Unprotected> {
+        check_media(self.desk.settings.media, message)
+    }
+
+    /// The Warning of a 488 because of unencrypted media: code 399, our name, and words for people.
+    #[must_use]
+    pub fn warning(&self, why: Unprotected) -> String {
+        response::warning(&self.desk.settings.sent_by, why)
+    }
+
+    /// A connection is gone: what was sent over it fails, and what came in over it is taken back.
+    pub fn handle_closed(&mut self, flow: Flow, now: Instant) {
+        self.now = now;
+        for number in self.table.on(flow) {
+            let Some(context) = self.table.get_mut(number) else { continue };
+            context.handle_flow_gone(flow, &mut self.desk);
+            let fate = if context.key.flow == flow {
+                context.handle_caller_gone(&mut self.desk, now)
+            } else {
+                context.conclude(&mut self.desk, now)
+            };
+            self.settle(number, fate);
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(number) = self.table.due(now) {
+            let Some(context) = self.table.get_mut(number) else { return };
+            let fate = context.handle_timeout(&mut self.desk, now);
+            self.settle(number, fate);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.table.next_timer()
+    }
+
+    /// What is to be sent next, and to whom.
+    pub fn poll_output(&mut self) -> Option<(Flow, Bytes)> {
+        self.desk.poll()
+    }
+
+    /// A fresh tag for replies of our own.
+    pub fn to_tag(&mut self) -> String {
+        format!("{:016x}", u64::from_be_bytes(self.desk.random.take()))
+    }
+
+    /// What was dropped or refused so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.desk.counters
+    }
+
+    /// How many requests are under way.
+    #[must_use]
+    pub fn transactions(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is remembered of any request.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    fn settle(&mut self, number: u64, fate: Fate) {
+        match fate {
+            Fate::Stays => self.table.settle(number),
+            Fate::Ends => self.table.remove(number),
+        }
+    }
+}
+
+fn check_media(policy: MediaPolicy, message: &Message) -> Result<(), Unprotected> {
+    match policy {
+        MediaPolicy::Require if SESSION_METHODS.contains(&message.method()) && !message.body().is_empty() => sip::sdp::check(message),
+        MediaPolicy::Require | MediaPolicy::Support => Ok(()),
+    }
+}
+
+/// A response on the branch it belongs to.
+struct Incoming<'m> {
+    message: &'m Message,
+    status: Status,
+    index: usize,
+}
+
+impl Incoming<'_> {
+    fn reach(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        let method = self.message.method();
+        if method == "CANCEL" && context.is_invite {
+            // The answer to a CANCEL of ours says nothing about the INVITE.
+            return Fate::Stays;
+        }
+        let Some(branch) = context.branches.get(self.index) else { return Fate::Stays };
+        let asked = if context.is_invite { method == "INVITE" } else { context.request.starts_with(method.as_bytes()) };
+        if !asked {
+            desk.counters.stray_responses += 1;
+            return Fate::Stays;
+        }
+        match (branch.state, self.status.class()) {
+            (BranchState::Calling | BranchState::Proceeding, 1) => self.provisional(context, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, 2) if context.is_invite => self.answered(context, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, 2) => self.done(context, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, _) => self.failed(context, desk, now),
+            (BranchState::Accepted | BranchState::Done, 2) if context.is_invite => self.answered(context, desk, now),
+            (BranchState::Accepted | BranchState::Done, _) => {
+                desk.counters.stray_responses += 1;
+                Fate::Stays
+            }
+        }
+    }
+
+    fn provisional(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        context.handle_provisional(self.index, self.status, desk, now);
+        if self.status == Status::TRYING || context.state != State::Proceeding || context.cancelled {
+            return Fate::Stays;
+        }
+        match check_media(desk.settings.media, self.message) {
+            Ok(()) => context.respond(response::forwarded(self.message), desk),
+            // What rings still rings: the caller's 180 comes without a body, or not at all.
+            Err(_) => desk.counters.unprotected_provisionals += 1,
+        }
+        Fate::Stays
+    }
+
+    /// A 2xx to an INVITE: all of them go to the caller (RFC 6026 §8.7), unless there is none or he must not
+    /// have it.
+    fn answered(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if let Err(why) = check_media(desk.settings.media, self.message) {
+            desk.counters.unprotected_answers += 1;
+            return self.take_back(context, why, desk, now);
+        }
+        let branch_done = context.branches.get(self.index).is_none_or(|branch| branch.state == BranchState::Done);
+        if branch_done || context.caller_gone || matches!(context.state, State::Completed(_)) {
+            desk.counters.late_answers += 1;
+            context.hang_up(self.index, self.message, "SIP;cause=487;text=\"Nobody waits for this call any more\"", desk);
+            context.branches[self.index].state = BranchState::Done;
+            return context.conclude(desk, now);
+        }
+        context.accept(self.index, response::forwarded(self.message), desk, now)
+    }
+
+    /// An answer with unencrypted media: the callee is hung up, and for the caller this branch has failed.
+    fn take_back(&self, context: &mut Context, why: Unprotected, desk: &mut Desk, now: Instant) -> Fate {
+        context.hang_up(self.index, self.message, "SIP;cause=488;text=\"Media must be encrypted\"", desk);
+        let was_pending = context.branches[self.index].is_pending();
+        context.branches[self.index].state = BranchState::Done;
+        if was_pending {
+            context.consider(Best::unprotected(self.refusal(context), why), desk);
+        }
+        context.conclude(desk, now)
+    }
+
+    /// 488; within a dialog 481, since the other side of it was just hung up (RFC 3261 §12.2.1.2).
+    fn refusal(&self, context: &Context) -> Status {
+        let in_dialog = context.message().is_some_and(|request| request.to().is_ok_and(|to| to.tag().is_some()));
+        if in_dialog && context.is_invite { Status::CALL_DOES_NOT_EXIST } else { Status::NOT_ACCEPTABLE_HERE }
+    }
+
+    /// A 2xx to anything else: it is the final response.
+    fn done(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if let Err(why) = check_media(desk.settings.media, self.message) {
+            desk.counters.unprotected_answers += 1;
+            context.branches[self.index].state = BranchState::Done;
+            context.consider(Best::unprotected(Status::NOT_ACCEPTABLE_HERE, why), desk);
+            return context.conclude(desk, now);
+        }
+        context.respond(response::forwarded(self.message), desk);
+        Fate::Ends
+    }
+
+    fn failed(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if context.is_invite {
+            context.acknowledge(self.index, self.message, desk);
+        }
+        context.branches[self.index].state = BranchState::Done;
+        context.consider(Best::received(self.status, self.message, desk.settings.limits.challenges_max), desk);
+        if self.status.class() == 6 {
+            context.cancel_all(crate::context::Why::Declined, desk, now);
+        }
+        context.conclude(desk, now)
+    }
+}

@@ -1,0 +1,162 @@
+use std::{ops::Range, time::Instant};
+
+use bytes::Bytes;
+use sip::{Credentials, Message, Name, Rewrite};
+
+use crate::{
+    Flow, Target, UserName,
+    branch::BranchId,
+    desk::{Desk, number_text},
+    token::{Leg, Token, dialog_hash},
+};
+
+/// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
+const HOPS: u8 = 70;
+
+/// What is the same on all branches of one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) caller: Option<UserName>,
+    pub(crate) asserted: Option<String>,
+    pub(crate) record_route: bool,
+}
+
+/// One branch of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) target: &'a Target,
+    /// The flow the request came in on.
+    pub(crate) source: Flow,
+    pub(crate) id: BranchId,
+    /// This branch's share of Max-Breadth.
+    pub(crate) breadth: u32,
+}
+
+/// What routing is decided on: a request that comes back with all of this unchanged goes in circles, one
+/// that was changed on its way is a spiral and may pass (RFC 5393 §4.2.1).
+pub(crate) fn route_hash(message: &Message, desk: &Desk) -> u64 {
+    let tag = |address: Result<sip::NameAddr<'_>, sip::Fault>| address.ok().and_then(|a| a.tag().map(str::to_owned)).unwrap_or_default();
+    let (from, to) = (tag(message.from()), tag(message.to()));
+    let fixed = ["loop", message.request_uri_text(), message.first(Name::CallId).unwrap_or_default(), &from, &to];
+    let cseq = message.first(Name::CSeq).unwrap_or_default();
+    desk.seed.hash(fixed.into_iter().chain([cseq]).chain(message.all(Name::Route)))
+}
+
+/// Whether the request was here before with the same words.
+pub(crate) fn is_loop(message: &Message, route_hash: u64) -> bool {
+    // The topmost Via is the sender's own, but nothing is lost by looking at it too.
+    message.vias().flatten().filter_map(|via| via.branch()).any(|branch| crate::branch::route_hash(branch) == Some(route_hash))
+}
+
+/// How many hops are left for the request after us; `None` when it may not go on (RFC 3261 §16.3 step 3).
+pub(crate) fn hops_left(message: &Message) -> Option<u8> {
+    match message.max_forwards() {
+        Ok(Some(0)) | Err(_) => None,
+        Ok(Some(hops)) => Some(hops - 1),
+        Ok(None) => Some(HOPS),
+    }
+}
+
+/// How many branches may be open at once because of this request (RFC 5393 §5.3.3).
+pub(crate) fn breadth(message: &Message, breadth_max: u32) -> u32 {
+    let asked = message.first(Name::MaxBreadth).map(|text| text.parse().unwrap_or(0));
+    asked.unwrap_or(breadth_max).min(breadth_max)
+}
+
+/// The request as one target gets it (RFC 3261 §16.6). Everything not named here stays as it came.
+pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mut Desk, now: Instant) -> Bytes {
+    let target = outgoing.target;
+    let mut scratch = std::mem::take(&mut desk.scratch);
+    scratch.clear();
+    let via = noted(&mut scratch, |out| desk.write_via(outgoing.id, target.flow, out));
+    let record_route = write_record_route(message, plan, outgoing, desk, now, &mut scratch);
+    let mut digits = [[0; 20]; 2];
+    let [hops_digits, breadth_digits] = &mut digits;
+    let hops = number_text(hops_left(message).unwrap_or(0).into(), hops_digits);
+    let breadth = number_text(outgoing.breadth.into(), breadth_digits);
+
+    let mut rewrite = Rewrite::of(message);
+    rewrite.request_uri(&target.uri).push(Name::Via, &scratch[via]);
+    rewrite.set(Name::MaxForwards, hops).set(Name::MaxBreadth, breadth);
+    if let Some(range) = record_route {
+        rewrite.push(Name::RecordRoute, &scratch[range]);
+    }
+    reroute(&mut rewrite, message, target, desk);
+    identify(&mut rewrite, message, plan);
+    for name in [Name::Authorization, Name::ProxyAuthorization] {
+        rewrite.remove_where(name, |text| is_for_us(text, desk.settings.realm.as_deref()));
+    }
+    let bytes = rewrite.to_bytes();
+    drop(rewrite);
+    desk.scratch = scratch;
+    bytes
+}
+
+fn noted(out: &mut String, write: impl FnOnce(&mut String)) -> Range<usize> {
+    let from = out.len();
+    write(out);
+    from..out.len()
+}
+
+/// `<sip:TOKEN@host:port;transport=tls;lr>`; nothing unless both legs have a user.
+fn write_record_route(
+    message: &Message,
+    plan: &Plan,
+    outgoing: Outgoing<'_>,
+    desk: &mut Desk,
+    now: Instant,
+    out: &mut String,
+) -> Option<Range<usize>> {
+    let target = outgoing.target;
+    let (Some(caller), Some(callee), true) = (&plan.caller, &target.user, plan.record_route) else { return None };
+    let from = message.from().ok()?;
+    let token =
+        Token { caller: Leg { flow: outgoing.source, user: caller.clone() }, callee: Leg { flow: target.flow, user: callee.clone() } };
+    let dialog = dialog_hash(&desk.seed, message.call_id().ok()?, from.tag().unwrap_or_default());
+    let start = out.len();
+    out.push_str("<sip:");
+    desk.tokens.write(&token, dialog, &mut desk.random, now, out)?;
+    out.push('@');
+    out.push_str(&desk.settings.sent_by);
+    out.push_str(";transport=tls;lr>");
+    Some(start..out.len())
+}
+
+/// Our own Route values go, the target's path comes on top of what is left.
+fn reroute<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, target: &'m Target, desk: &Desk) {
+    for hop in &target.path {
+        rewrite.push(Name::Route, hop);
+    }
+    let ours = desk.names.own_routes(message);
+    if ours > 0 {
+        for other in message.list(Name::Route).skip(ours) {
+            rewrite.push(Name::Route, other);
+        }
+        rewrite.remove(Name::Route);
+    }
+}
+
+/// What only a trusted server may say about the caller is said by us or not at all (RFC 3325 §5, row N16).
+fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan) {
+    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity);
+    if let Some(asserted) = plan.asserted.as_deref().filter(|_| !asks_for_privacy(message)) {
+        rewrite.push(Name::PAssertedIdentity, asserted);
+    }
+}
+
+/// `Privacy: id` (RFC 3325 §9.3): the other user must not be told who calls.
+fn asks_for_privacy(message: &Message) -> bool {
+    message.all(Name::Privacy).flat_map(|text| text.split([';', ','])).any(|value| value.trim().eq_ignore_ascii_case("id"))
+}
+
+/// Credentials for our realm, or for one that cannot be told: they end here.
+fn is_for_us(text: &str, realm: Option<&str>) -> bool {
+    let (Some(ours), Some(theirs)) = (realm, Credentials::parse(text).and_then(|c| c.value("realm"))) else { return true };
+    ours.eq_ignore_ascii_case(theirs)
+}
+
+/// The Route values a branch was sent with.
+pub(crate) fn routes<'a>(invite: &'a Message, path: &'a [String], desk: &Desk) -> impl Iterator<Item = &'a str> {
+    let ours = desk.names.own_routes(invite);
+    path.iter().map(String::as_str).chain(invite.list(Name::Route).skip(ours))
+}

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use crate::MediaPolicy;
+
+/// Who this proxy is and how far it lets things go.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `sip.verbund.test:5061`: what our Via and Record-Route say.
+    pub sent_by: String,
+    /// Our digest realm: credentials for it go no further. `None`: no credentials go further at all.
+    pub realm: Option<String>,
+    /// Other `host` or `host:port` that mean us in a Route: the SIP domain, the address phones were given.
+    pub aliases: Vec<String>,
+    /// Whether descriptions of unencrypted media may pass (P3, row N26).
+    pub media: MediaPolicy,
+    /// How long things may take.
+    pub timers: Timers,
+    /// How much there may be.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Default timers and limits, no aliases, no realm.
+    #[must_use]
+    pub fn new(sent_by: String, media: MediaPolicy) -> Self {
+        Self { sent_by, realm: None, aliases: Vec::new(), media, timers: Timers::DEFAULT, limits: Limits::DEFAULT }
+    }
+}
+
+/// The timers of RFC 3261 §17 that mean something over TLS, by their letters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timers {
+    /// B: an INVITE without any response.
+    pub invite: Duration,
+    /// F: another request without a final response. A little shorter than the caller's own 32 s, so that
+    /// our answer still finds somebody waiting (RFC 4320 tells why a later one is worse than none).
+    pub non_invite: Duration,
+    /// C: an INVITE that rings. More than 3 minutes (RFC 3261 §16.6 step 11).
+    pub ringing: Duration,
+    /// H: a failure that waits for its ACK.
+    pub acknowledge: Duration,
+    /// L and M: how long more 2xx are let through after the first (RFC 6026 §8.7).
+    pub accepted: Duration,
+    /// How long a cancelled branch may take to end (RFC 3261 §9.1).
+    pub cancelled: Duration,
+    /// How long a Record-Route token stands for its dialog.
+    pub token_age_max: Duration,
+}
+
+impl Timers {
+    /// The standard's, with T1 = 500 ms.
+    pub const DEFAULT: Self = Self {
+        invite: Duration::from_secs(32),
+        non_invite: Duration::from_secs(30),
+        ringing: Duration::from_secs(190),
+        acknowledge: Duration::from_secs(32),
+        accepted: Duration::from_secs(32),
+        cancelled: Duration::from_secs(32),
+        token_age_max: Duration::from_secs(7 * 24 * 3600),
+    };
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What peers can make grow, and how far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Requests under way at one time, everyone's together. More are answered 503.
+    pub transactions_max: usize,
+    /// Requests under way that one flow sent. More are answered 503; a server link or a load generator
+    /// carries many users, so it is not small.
+    pub transactions_per_flow_max: usize,
+    /// Failures of our own that wait for an ACK from one flow. Beyond it they are sent and forgotten: a
+    /// stranger who never acknowledges a 407 shall cost nothing.
+    pub answers_per_flow_max: usize,
+    /// Devices one request is sent to. At most 255; the ones with the lowest q are left out.
+    pub branches_max: usize,
+    /// Messages that wait to be polled. What comes beyond is dropped and counted.
+    pub outputs_max: usize,
+    /// Max-Breadth of a request that names none (RFC 5393 §5.3.3).
+    pub breadth_max: u32,
+    /// Challenges kept of the devices of one fork (RFC 3261 §16.7 step 7).
+    pub challenges_max: usize,
+}
+
+impl Limits {
+    /// Room for ten thousand calls a second.
+    pub const DEFAULT: Self = Self {
+        transactions_max: 500_000,
+        transactions_per_flow_max: 50_000,
+        answers_per_flow_max: 256,
+        branches_max: 60,
+        outputs_max: 1_000_000,
+        breadth_max: 60,
+        challenges_max: 16,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

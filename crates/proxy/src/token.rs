@@ -1,0 +1,205 @@
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sip::{Host, Message, Name, Uri};
+
+use crate::{
+    Flow, UserName,
+    key::Seed,
+    secret::{Generator, Secret},
+};
+
+/// One side of a dialog: a user's device, and the flow it was reached on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Leg {
+    /// The flow when the dialog began. It may be gone by now.
+    pub flow: Flow,
+    /// Whose device it is.
+    pub user: UserName,
+}
+
+/// What the Route headers at the top of a request say about us.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Route {
+    /// There is no Route.
+    None,
+    /// A token of ours for this very dialog (Call-ID and tag agree). Which side speaks is told by the
+    /// tags; that the speaker owns `from` must be checked by whoever knows the speaker.
+    Dialog {
+        /// The leg this request says it comes from.
+        from: Leg,
+        /// The leg it is meant for.
+        to: Leg,
+    },
+    /// A Route that names us, but whose token was not made by us, not for this dialog, or is too old.
+    Forged,
+    /// A Route that names us and says no more, as phones with an outbound proxy send it. It is popped.
+    Preloaded,
+    /// The topmost Route names someone else.
+    Foreign,
+}
+
+/// What a token says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Token {
+    pub(crate) caller: Leg,
+    pub(crate) callee: Leg,
+}
+
+/// Seals both legs of a dialog into the user part of our Record-Route URI (house rule: mid-dialog requests
+/// need no state here). Encrypted, because a caller may have asked for privacy; with a nonce-misuse
+/// resistant cipher, because a restart with the same key repeats the nonces.
+pub(crate) struct Tokens {
+    key: LessSafeKey,
+    start: Instant,
+    age_max: Duration,
+}
+
+const NONCE_LEN: usize = 12;
+const TAG_LEN: usize = 16;
+/// Seconds, dialog, two flows, two lengths, two names.
+const PLAIN_LEN_MAX: usize = 4 + 8 + 16 + 2 + 2 * 255;
+const SEALED_LEN_MAX: usize = NONCE_LEN + PLAIN_LEN_MAX + TAG_LEN;
+
+impl Tokens {
+    pub(crate) fn new(secret: &Secret, start: Instant, age_max: Duration) -> Self {
+        // The key has the length the cipher wants, so this cannot fail.
+        #[allow(clippy::expect_used)]
+        let key = UnboundKey::new(&AES_256_GCM_SIV, &secret.derive("record-route token")).expect("256 bits are a key");
+        Self { key: LessSafeKey::new(key), start, age_max }
+    }
+
+    /// Writes the token for the dialog that `dialog` is the hash of. Nothing is written if a name is too long.
+    pub(crate) fn write(&self, token: &Token, dialog: u64, random: &mut Generator, now: Instant, out: &mut String) -> Option<()> {
+        let mut plain = Vec::with_capacity(PLAIN_LEN_MAX);
+        let seconds = u32::try_from(now.saturating_duration_since(self.start).as_secs()).ok()?;
+        plain.extend_from_slice(&seconds.to_be_bytes());
+        plain.extend_from_slice(&dialog.to_be_bytes());
+        for leg in [&token.caller, &token.callee] {
+            plain.extend_from_slice(&leg.flow.0.to_be_bytes());
+            plain.push(u8::try_from(leg.user.as_str().len()).ok()?);
+            plain.extend_from_slice(leg.user.as_str().as_bytes());
+        }
+        let nonce: [u8; NONCE_LEN] = random.take();
+        let tag = self.key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut plain).ok()?;
+        let mut sealed = [0; SEALED_LEN_MAX];
+        let len = NONCE_LEN + plain.len() + TAG_LEN;
+        sealed[..NONCE_LEN].copy_from_slice(&nonce);
+        sealed[NONCE_LEN..len - TAG_LEN].copy_from_slice(&plain);
+        sealed[len - TAG_LEN..len].copy_from_slice(tag.as_ref());
+        URL_SAFE_NO_PAD.encode_string(&sealed[..len], out);
+        Some(())
+    }
+
+    /// The token, and the hash of the dialog it was made for; `None` when it is not ours or too old.
+    pub(crate) fn open(&self, text: &str, now: Instant) -> Option<(Token, u64)> {
+        let mut sealed = [0; SEALED_LEN_MAX];
+        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut sealed).ok()?;
+        let (nonce, rest) = sealed[..len].split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut plain: &[u8] = self.key.open_in_place(nonce, Aad::empty(), rest).ok()?;
+        let seconds = u32::from_be_bytes(*take(&mut plain)?);
+        let age = now.saturating_duration_since(self.start).checked_sub(Duration::from_secs(seconds.into()))?;
+        let dialog = u64::from_be_bytes(*take(&mut plain)?);
+        let (caller, callee) = (leg(&mut plain)?, leg(&mut plain)?);
+        (plain.is_empty() && age <= self.age_max).then_some((Token { caller, callee }, dialog))
+    }
+}
+
+fn take<'p, const N: usize>(plain: &mut &'p [u8]) -> Option<&'p [u8; N]> {
+    let (head, rest) = plain.split_first_chunk()?;
+    *plain = rest;
+    Some(head)
+}
+
+fn leg(plain: &mut &[u8]) -> Option<Leg> {
+    let flow = Flow(u64::from_be_bytes(*take(plain)?));
+    let [len] = *take(plain)?;
+    let (name, rest) = plain.split_at_checked(usize::from(len))?;
+    *plain = rest;
+    Some(Leg { flow, user: UserName::parse(std::str::from_utf8(name).ok()?).ok()? })
+}
+
+/// What a token is bound to: the Call-ID and the tag of whoever opened the dialog.
+pub(crate) fn dialog_hash(seed: &Seed, call_id: &str, tag: &str) -> u64 {
+    seed.hash(["dialog", call_id, tag])
+}
+
+/// The names a Route calls us by.
+pub(crate) struct Names {
+    port: Option<u16>,
+    names: Vec<(OwnHost, Option<u16>)>,
+}
+
+enum OwnHost {
+    Name(String),
+    Address(std::net::IpAddr),
+}
+
+impl Names {
+    /// From `host` or `host:port`; what cannot be read names nobody.
+    pub(crate) fn new(sent_by: &str, aliases: &[String]) -> Self {
+        let names: Vec<_> = std::iter::once(sent_by).chain(aliases.iter().map(String::as_str)).filter_map(own_name).collect();
+        Self { port: own_name(sent_by).and_then(|(_, port)| port), names }
+    }
+
+    /// Whether this URI means us: a name of ours, and our port or none.
+    pub(crate) fn mean_us(&self, uri: &Uri<'_>) -> bool {
+        let same_port = |own: Option<u16>| uri.port.is_none() || uri.port == own.or(self.port).or(Some(5061));
+        uri.is_sip() && self.names.iter().any(|(host, port)| host.is(&uri.host) && same_port(*port))
+    }
+
+    /// How many of the topmost Route values mean us. They are popped.
+    pub(crate) fn own_routes(&self, message: &Message) -> usize {
+        message.addresses(Name::Route).take_while(|route| route.as_ref().is_ok_and(|route| self.mean_us(&route.uri))).count()
+    }
+}
+
+impl OwnHost {
+    fn is(&self, host: &Host<'_>) -> bool {
+        match (self, host) {
+            (Self::Name(own), Host::Name(_)) => host.is_name(own),
+            (Self::Address(own), Host::V4(address)) => own == address,
+            (Self::Address(own), Host::V6(address)) => own == address,
+            _ => false,
+        }
+    }
+}
+
+fn own_name(text: &str) -> Option<(OwnHost, Option<u16>)> {
+    let text = format!("sip:{text}");
+    let uri = Uri::parse(&text)?;
+    let host = match uri.host {
+        Host::Name(name) => OwnHost::Name(name.to_owned()),
+        Host::V4(address) => OwnHost::Address(address.into()),
+        Host::V6(address) => OwnHost::Address(address.into()),
+    };
+    Some((host, uri.port))
+}
+
+/// Reads the Route headers at the top of a request.
+pub(crate) fn route_of(message: &Message, names: &Names, tokens: &Tokens, seed: &Seed, now: Instant) -> Route {
+    let mut any = false;
+    for route in message.addresses(Name::Route) {
+        match route {
+            Ok(route) if names.mean_us(&route.uri) => match route.uri.user {
+                Some(user) => return open_for(message, user, tokens, seed, now).unwrap_or(Route::Forged),
+                None => any = true,
+            },
+            Ok(_) | Err(_) if any => return Route::Preloaded,
+            Ok(_) | Err(_) => return Route::Foreign,
+        }
+    }
+    if any { Route::Preloaded } else { Route::None }
+}
+
+fn open_for(message: &Message, text: &str, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<Route> {
+    let (Token { caller, callee }, dialog) = tokens.open(text, now)?;
+    let call_id = message.call_id().ok()?;
+    let is_of = |tag: Option<&str>| dialog_hash(seed, call_id, tag.unwrap_or_default()) == dialog;
+    if is_of(message.from().ok()?.tag()) {
+        return Some(Route::Dialog { from: caller, to: callee });
+    }
+    is_of(message.to().ok()?.tag()).then_some(Route::Dialog { from: callee, to: caller })
+}
