@@ -55,7 +55,8 @@ fn describe() {
     );
     describe_counter!("verbund_handshakes_total", Unit::Count, "TLS handshakes of SIP connections, by result.");
     describe_counter!("verbund_trust_decisions_total", Unit::Count, "Verdicts on who may connect, by listener, verdict and reason.");
-    describe_counter!("verbund_sip_messages_total", Unit::Count, "SIP messages, by direction and method or class of status.");
+    describe_counter!("verbund_sip_messages_total", Unit::Count, "SIP messages, by direction and kind (method or class of status).");
+    describe_counter!("verbund_outbox_overflows_total", Unit::Count, "SIP connections closed because the other side did not read.");
     describe_counter!("verbund_sign_in_failures_total", Unit::Count, "Sign-ins that failed, by reason.");
     describe_gauge!("verbund_https_connections", Unit::Count, "HTTPS connections that are open.");
     describe_counter!("verbund_https_handshakes_total", Unit::Count, "TLS handshakes of HTTPS connections, by result.");
