@@ -126,7 +126,7 @@ pub(crate) fn purposes(certificate: &X509Certificate<'_>) -> Vec<String> {
 pub(crate) fn permitted_names(der: &CertificateDer<'_>) -> Option<Vec<Fqdn>> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let constraints = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::NameConstraints(constraints) if extension.critical => Some(constraints),
+        ParsedExtension::NameConstraints(constraints) => Some(constraints),
         _ => None,
     })?;
     let names = constraints.permitted_subtrees.iter().flatten().map(|subtree| match subtree.base {

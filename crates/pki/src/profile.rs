@@ -6,8 +6,8 @@
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, KeyUsagePurpose,
-    NameConstraints, SanType, SerialNumber, string::Ia5String,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku, IsCa, KeyUsagePurpose,
+    SanType, SerialNumber, string::Ia5String,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -109,14 +109,49 @@ pub(crate) fn issuing(common_name: &str, organisation: &str, domains: &[Fqdn], s
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.extended_key_usages = vec![Eku::ServerAuth, Eku::ClientAuth, Eku::OcspSigning];
-    params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: domains.iter().map(|domain| GeneralSubtree::DnsName(domain.to_string())).collect(),
-        excluded_subtrees: vec![
-            GeneralSubtree::IpAddress(rcgen::CidrSubnet::V4([0; 4], [0; 4])),
-            GeneralSubtree::IpAddress(rcgen::CidrSubnet::V6([0; 16], [0; 16])),
-        ],
-    });
+    params.custom_extensions = vec![name_constraints(domains)];
     params
+}
+
+/// Names of these domains only, no IP address (RFC 5280 §4.2.1.10).
+///
+/// Not marked critical, against the RFC's word and on purpose: Mbed TLS (the library of Linphone)
+/// does not know the extension and drops every CA that has it marked, so it would refuse our
+/// servers. Whoever knows it (webpki, OpenSSL, GnuTLS) enforces it either way.
+fn name_constraints(domains: &[Fqdn]) -> CustomExtension {
+    const ID_CE_NAME_CONSTRAINTS: &[u64] = &[2, 5, 29, 30];
+    let subtree = |tag, base: &[u8]| der(SEQUENCE, &der(tag, base));
+    let permitted: Vec<u8> = domains.iter().flat_map(|domain| subtree(DNS_NAME, domain.as_str().as_bytes())).collect();
+    // An address of zeros under a mask of zeros is every address.
+    let excluded = [subtree(IP_ADDRESS, &[0; 8]), subtree(IP_ADDRESS, &[0; 32])].concat();
+    let both = [der(PERMITTED, &permitted), der(EXCLUDED, &excluded)].concat();
+    CustomExtension::from_oid_content(ID_CE_NAME_CONSTRAINTS, der(SEQUENCE, &both))
+}
+
+const SEQUENCE: u8 = 0x30;
+/// GeneralName: `[2] IA5String` and `[7] OCTET STRING`.
+const DNS_NAME: u8 = 0x82;
+const IP_ADDRESS: u8 = 0x87;
+/// NameConstraints: `[0]` and `[1] GeneralSubtrees`.
+const PERMITTED: u8 = 0xa0;
+const EXCLUDED: u8 = 0xa1;
+
+/// Tag, length, content (X.690 §8.1).
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let mut out = vec![tag];
+    match *length {
+        [] => out.push(0),
+        [short] if short < 0x80 => out.push(short),
+        // At most eight octets of length, so this fits.
+        _ => {
+            out.push(0x80 | u8::try_from(length.len()).unwrap_or(0));
+            out.extend(length);
+        }
+    }
+    out.extend(content);
+    out
 }
 
 /// A server: both purposes, since servers are clients of each other.

@@ -171,3 +171,38 @@ fn an_organisation_has_a_printable_name_and_a_domain() {
     assert_eq!(Authority::create("Contoso", &[], now()).unwrap_err(), AuthorityFault::NoDomain);
     assert!(Authority::create("Bücher & Söhne GmbH", &[fqdn("contoso.example")], now()).is_ok());
 }
+
+/// Row N25's idea inside the house: even with the CA's key, only names of its domains are believed.
+#[test]
+fn the_issuing_ca_is_caged_by_its_own_certificate() {
+    let many: Vec<_> = (0..40).map(|number| fqdn(&format!("domain-{number}.contoso.example"))).collect();
+    for domains in [vec![fqdn("contoso.example")], many] {
+        let (_, authority) = Authority::create("Contoso", &domains, now()).unwrap();
+        let key = Key::from_pem(authority.key_pem().unwrap().expose()).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(authority.issuing(), &key).unwrap();
+        let inside = format!("fe1.{}", domains[0]);
+        for (name, believed) in [(inside.as_str(), true), ("fe1.victim.example", false), ("example", false), ("192.0.2.1", false)] {
+            let mut params = rcgen::CertificateParams::new([inside.clone(), name.to_owned()]).unwrap();
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+            let leaf = params.signed_by(&Key::generate().unwrap(), &issuer).unwrap().der().clone();
+            let found = judge(&authority, &[leaf, authority.issuing().clone()], Purpose::Server, now());
+            assert_eq!(found.is_ok(), believed, "{name}");
+            assert!(believed || matches!(found, Err(Rejection::NameConstraint { .. })), "{name}: {found:?}");
+        }
+        let reloaded = Authority::load(&authority.root_pem(), &authority.issuing_pem(), key.to_pem().unwrap().expose()).unwrap();
+        assert_eq!(reloaded.domains(), domains);
+    }
+}
+
+/// Mbed TLS drops a CA with an extension that it does not know and that is marked critical.
+#[test]
+fn phones_on_simple_tls_libraries_can_read_the_ca() {
+    let (_, authority) = authority();
+    let known = ["2.5.29.15", "2.5.29.19", "2.5.29.37", "2.5.29.17"];
+    for der in [authority.root(), authority.issuing(), &issued(&authority).chain[0]] {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).unwrap();
+        for extension in certificate.extensions().iter().filter(|extension| extension.critical) {
+            assert!(known.contains(&extension.oid.to_id_string().as_str()), "{}", extension.oid);
+        }
+    }
+}
