@@ -27,6 +27,12 @@ pub enum Reason {
     /// A line ends in LF alone, or CR stands without LF.
     #[error("a line must end with CR LF; a bare CR or LF stands here")]
     BareLineEnd,
+    /// A continuation line holds only white space: to some readers it ends the head (row N37).
+    #[error("a continuation line holds only white space, which some take for the end of the headers")]
+    BlankFold,
+    /// A NUL byte outside a quoted pair (RFC 3261 §25.1).
+    #[error("a NUL byte stands here")]
+    Nul,
     /// The head is not UTF-8 (RFC 3261 §7).
     #[error("start line and headers must be UTF-8")]
     NotUtf8,
@@ -45,7 +51,7 @@ pub enum Reason {
     /// The input ended before the empty line.
     #[error("the empty line that ends the headers is missing")]
     Unterminated,
-    /// `Content-Length` is not a number, negative, or does not fit.
+    /// `Content-Length` is not a plain decimal number.
     #[error("Content-Length must be a decimal number")]
     ContentLength,
     /// `Content-Length` is there more than once.

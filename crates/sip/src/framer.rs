@@ -4,26 +4,31 @@ use crate::{Fault, Limits, Message, Reason, scan::Scan};
 
 /// What stands in a stream, one after the other.
 #[derive(Debug)]
+// A message lives in its frame for a moment only; a box would be an allocation for each of them.
+#[allow(clippy::large_enum_variant)]
 pub enum Frame {
     /// A whole message.
     Message(Message),
-    /// CR LF CR LF: the other side asks whether we are there (RFC 5626 §3.5.1).
+    /// CR LF CR LF: the other side asks whether we are there (RFC 5626 §3.5.1). Answer with CR LF.
     Ping,
-    /// CR LF between messages: the answer to a ping of ours, or padding.
+    /// CR LF between messages: the answer to a ping of ours, padding (RFC 3261 §7.5), or the first half
+    /// of a ping whose second half is still on its way. Nothing is owed for it.
     Pong,
 }
 
 /// Where one message ends in a byte stream (RFC 3261 §18.3: over a stream transport the
 /// `Content-Length` header is what frames the body).
 ///
-/// After a fault nothing in the stream can be trusted any more: the connection must be closed.
+/// After a fault nothing in the stream can be trusted any more: the connection must be closed. The
+/// framer keeps to that, and answers with the same fault from then on.
 #[derive(Debug, Default)]
 pub struct Framer {
     limits: Limits,
     buffer: BytesMut,
     scan: Scan,
-    /// The whole length of the message whose head is understood.
-    pending: Option<(crate::scan::Head, usize)>,
+    /// The last thing told was a CR LF that stood alone at the end of the input.
+    half_ping: bool,
+    fault: Option<Fault>,
 }
 
 impl Framer {
@@ -61,45 +66,48 @@ impl Framer {
     /// # Errors
     /// The stream cannot be framed any further: answer if the fault allows, and close it.
     pub fn poll_frame(&mut self) -> Result<Option<Frame>, Fault> {
-        if self.pending.is_none() {
-            if self.scan.is_fresh()
-                && let Some(frame) = self.keep_alive()
-            {
-                return Ok(frame);
-            }
-            if self.buffer.is_empty() {
-                return Ok(None);
-            }
-            let Some(head) = self.scan.advance(&self.buffer, &self.limits)? else { return Ok(None) };
-            let end = usize::from(head.end);
-            let body = head.content_length.ok_or(Fault::new(Reason::ContentLengthMissing, end))?;
-            self.pending = Some((head, end + body as usize));
+        if let Some(fault) = self.fault {
+            return Err(fault);
         }
-        match self.pending.take() {
-            Some((head, len)) if self.buffer.len() >= len => {
-                let bytes = self.buffer.split_to(len).freeze();
-                Ok(Some(Frame::Message(Message::assemble(bytes, head))))
-            }
-            pending => {
-                self.pending = pending;
-                Ok(None)
-            }
-        }
+        self.next_frame().inspect_err(|fault| self.fault = Some(*fault))
     }
 
-    /// CR LF before a start line: `Some(None)` says that more input decides what it is.
-    fn keep_alive(&mut self) -> Option<Option<Frame>> {
-        match &self.buffer[..] {
-            [b'\r', b'\n', b'\r', b'\n', ..] => {
-                let _ = self.buffer.split_to(4);
-                Some(Some(Frame::Ping))
-            }
-            [b'\r'] | [b'\r', b'\n', b'\r'] => Some(None),
-            [b'\r', b'\n', ..] => {
-                let _ = self.buffer.split_to(2);
-                Some(Some(Frame::Pong))
-            }
-            _ => None,
+    fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
+        if self.scan.is_fresh()
+            && let Some(frame) = self.keep_alive()
+        {
+            return Ok(frame);
         }
+        let Some(head) = self.scan.advance(&self.buffer, &self.limits)? else { return Ok(None) };
+        let head_end = usize::from(head.end);
+        let body = head.content_length.ok_or(Fault::new(Reason::ContentLengthMissing, head_end))?;
+        let length = head_end + body as usize;
+        if self.buffer.len() < length {
+            return Ok(None);
+        }
+        let bytes = self.buffer.split_to(length).freeze();
+        Ok(Some(Frame::Message(Message::assemble(bytes, self.scan.take()))))
+    }
+
+    /// Between messages: `Some(None)` says that only more input can tell what this is.
+    ///
+    /// A CR LF that ends the input is told at once, for it may be all that ever comes. Should the next
+    /// bytes be a CR LF again, the two were a ping, and it must be answered however it was cut.
+    fn keep_alive(&mut self) -> Option<Option<Frame>> {
+        let (frame, length, half_ping) = match &self.buffer[..] {
+            [] | [b'\r'] => return Some(None),
+            [b'\r', b'\n', ..] if self.half_ping => (Frame::Ping, 2, false),
+            [b'\r', b'\n'] => (Frame::Pong, 2, true),
+            [b'\r', b'\n', b'\r'] => return Some(None),
+            [b'\r', b'\n', b'\r', b'\n', ..] => (Frame::Ping, 4, false),
+            [b'\r', b'\n', ..] => (Frame::Pong, 2, false),
+            _ => {
+                self.half_ping = false;
+                return None;
+            }
+        };
+        let _ = self.buffer.split_to(length);
+        self.half_ping = half_ping;
+        Some(Some(frame))
     }
 }

@@ -3,9 +3,12 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::{
-    CSeq, Fault, Limits, Name, NameAddr, Reason, Status, Uri, Via,
-    scan::{Head, Scan, Span, Start},
-    values::{self, number},
+    CSeq, Fault, Limits, MediaType, Name, NameAddr, Reason, Status, Uri, Via,
+    chars::list,
+    scan::{Head, Scan, Span},
+    start_line::Start,
+    validate,
+    values::{is_call_id, number},
 };
 
 /// One SIP message: the bytes as they came, and where its parts stand in them. Nothing is
@@ -42,7 +45,9 @@ impl Message {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_within(mut bytes: Bytes, limits: &Limits) -> Result<Self, Fault> {
-        let head = Scan::default().advance(&bytes, limits)?.ok_or(Fault::new(Reason::Unterminated, bytes.len()))?;
+        let mut scan = Scan::default();
+        scan.advance(&bytes, limits)?.ok_or(Fault::new(Reason::Unterminated, bytes.len()))?;
+        let head = scan.take();
         let available = bytes.len() - usize::from(head.end);
         match head.content_length {
             Some(length) if length as usize > available => return Err(Fault::new(Reason::BodyShort, bytes.len())),
@@ -68,6 +73,11 @@ impl Message {
     pub(crate) fn text(&self, from: u16, to: u16) -> &str {
         // The scan refused heads that are not UTF-8, and spans begin and end at ASCII bytes.
         std::str::from_utf8(&self.bytes[usize::from(from)..usize::from(to)]).unwrap_or_default()
+    }
+
+    /// Head text at offsets that lie inside one field.
+    pub(crate) fn text_in(&self, range: std::ops::Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range]).unwrap_or_default()
     }
 
     /// The message as it came.
@@ -103,6 +113,14 @@ impl Message {
         match self.head.start {
             Start::Request { method_end, uri_end, .. } => self.text(method_end + 1, uri_end),
             Start::Response { .. } => "",
+        }
+    }
+
+    /// `SIP/2.0` in a request's first line; any other version can be framed, but not obeyed.
+    pub(crate) fn version_fault(&self) -> Option<Fault> {
+        match self.head.start {
+            Start::Request { version_ok: false, uri_end, .. } => Some(Fault::new(Reason::Version, usize::from(uri_end) + 1)),
+            Start::Request { .. } | Start::Response { .. } => None,
         }
     }
 
@@ -154,7 +172,7 @@ impl Message {
         self.span(name).map(|span| self.text(span.value, span.value_end))
     }
 
-    fn span(&self, name: Name) -> Option<&Span> {
+    pub(crate) fn span(&self, name: Name) -> Option<&Span> {
         self.head.fields.iter().find(|span| span.name == name)
     }
 
@@ -165,13 +183,19 @@ impl Message {
 
     /// The values of a header that may be a comma list, from all its fields in order.
     pub fn list(&self, name: Name) -> impl Iterator<Item = &str> {
-        self.all(name).flat_map(values::list)
+        self.all(name).flat_map(list)
     }
 
     /// Whether a list of tokens (`Supported`, `Require`, …) names `token`.
     #[must_use]
     pub fn lists(&self, name: Name, token: &str) -> bool {
         self.list(name).any(|t| t.eq_ignore_ascii_case(token))
+    }
+
+    /// The values of each field of this name, with where the field's value begins.
+    fn list_at(&self, name: Name) -> impl Iterator<Item = (&str, usize)> {
+        let fields = self.head.fields.iter().filter(move |span| span.name == name);
+        fields.flat_map(|span| list(self.text(span.value, span.value_end)).map(|text| (text, usize::from(span.value))))
     }
 
     fn read<'m, T>(&'m self, name: Name, read: impl FnOnce(&'m str) -> Option<T>) -> Result<T, Fault> {
@@ -184,7 +208,7 @@ impl Message {
     /// # Errors
     /// Missing or malformed.
     pub fn via(&self) -> Result<Via<'_>, Fault> {
-        self.read(Name::Via, |text| Via::parse(values::list(text).next()?))
+        self.read(Name::Via, |text| Via::parse(list(text).next()?))
     }
 
     /// All Via values, topmost first.
@@ -213,7 +237,7 @@ impl Message {
     /// # Errors
     /// Missing or empty.
     pub fn call_id(&self) -> Result<&str, Fault> {
-        self.read(Name::CallId, |text| (!text.is_empty() && !text.bytes().any(crate::scan::is_space)).then_some(text))
+        self.read(Name::CallId, |text| is_call_id(text).then_some(text))
     }
 
     /// Number and method.
@@ -242,10 +266,30 @@ impl Message {
         Ok(self.number(Name::MaxForwards, 255)?.and_then(|n| u8::try_from(n).ok()))
     }
 
-    /// The values of a header made of addresses: Contact, Route, Record-Route, Path.
+    /// What the body is; `None` when the message does not say.
+    ///
+    /// # Errors
+    /// Malformed.
+    pub fn content_type(&self) -> Result<Option<MediaType<'_>>, Fault> {
+        self.span(Name::ContentType).map(|_| self.read(Name::ContentType, MediaType::parse)).transpose()
+    }
+
+    /// The values of a header made of addresses: Contact, Route, Record-Route, Path. A Contact of `*` is
+    /// none; see [`is_contact_star`](Self::is_contact_star).
     pub fn addresses(&self, name: Name) -> impl Iterator<Item = Result<NameAddr<'_>, Fault>> {
-        let at = self.span(name).map_or(0, |span| usize::from(span.value));
-        self.list(name).map(move |text| NameAddr::parse(text).ok_or(Fault::new(Reason::Malformed(name), at)))
+        // These four are written with brackets only (RFC 3261 §20.30, §20.34; RFC 3327 §4; RFC 3608 §5).
+        let read = match name {
+            Name::Route | Name::RecordRoute | Name::Path | Name::ServiceRoute => NameAddr::parse_bracketed,
+            _ => NameAddr::parse,
+        };
+        self.list_at(name).map(move |(text, at)| read(text).ok_or(Fault::new(Reason::Malformed(name), at)))
+    }
+
+    /// `Contact: *` and no other contact: all bindings are meant (RFC 3261 §10.2.2).
+    #[must_use]
+    pub fn is_contact_star(&self) -> bool {
+        let mut contacts = self.list(Name::Contact);
+        contacts.next() == Some("*") && contacts.next().is_none()
     }
 
     /// Looks at every value the standard gives a grammar and verbund relies on: what a server must
@@ -254,35 +298,8 @@ impl Message {
     /// # Errors
     /// The first fault found.
     pub fn validate(&self) -> Result<(), Fault> {
-        crate::message::validate(self)
+        validate::check(self)
     }
-}
-
-fn validate(message: &Message) -> Result<(), Fault> {
-    if let Start::Request { version_ok: false, uri_end, .. } = message.head.start {
-        return Err(Fault::new(Reason::Version, usize::from(uri_end) + 1));
-    }
-    for name in [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards] {
-        if let Some(second) = message.head.fields.iter().filter(|span| span.name == name).nth(1) {
-            return Err(Fault::new(Reason::Twice(name), usize::from(second.line)));
-        }
-    }
-    message.from()?;
-    message.to()?;
-    message.call_id()?;
-    message.via()?;
-    let cseq = message.cseq()?;
-    if message.is_request() {
-        let uri = message.request_uri()?;
-        if uri.headers.is_some() {
-            return Err(Fault::new(Reason::RequestUri, message.request_uri_range().start));
-        }
-        if cseq.method != message.method() {
-            return Err(Fault::new(Reason::MethodMismatch, message.span(Name::CSeq).map_or(0, |s| usize::from(s.value))));
-        }
-    }
-    message.max_forwards()?;
-    Ok(())
 }
 
 impl fmt::Debug for Message {

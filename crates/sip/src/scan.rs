@@ -1,6 +1,12 @@
+//! The one scan that both frames and parses: where a head ends, and where its fields stand.
+
 use smallvec::SmallVec;
 
-use crate::{Fault, Limits, Name, Reason, Status};
+use crate::{
+    Fault, Limits, Name, Reason,
+    chars::{is_space, is_token_byte},
+    start_line::{self, Start},
+};
 
 /// Where the parts of a head stand. Offsets count from the start of the message; a head is at most
 /// 65,535 bytes long, so 16 bits carry them.
@@ -11,21 +17,6 @@ pub(crate) struct Head {
     /// One past the empty line.
     pub(crate) end: u16,
     pub(crate) content_length: Option<u32>,
-}
-
-/// Where the parts of the first line stand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Start {
-    /// `method SP uri SP SIP/2.0`; the method begins at 0.
-    Request { method_end: u16, uri_end: u16, version_ok: bool },
-    /// `SIP/2.0 SP code SP reason`; the line's end bounds the reason.
-    Response { status: Status, reason: u16, line_end: u16 },
-}
-
-impl Default for Start {
-    fn default() -> Self {
-        Self::Request { method_end: 0, uri_end: 0, version_ok: true }
-    }
 }
 
 /// Where one header field stands: `[line, next)` is all of it, CR LF and folds included.
@@ -39,8 +30,20 @@ pub(crate) struct Span {
     pub(crate) next: u16,
 }
 
-/// The one scan that both frames and parses. It remembers how far it came, so that a slow sender
-/// costs no second look at a line.
+impl Span {
+    /// All of the field, its line end included.
+    pub(crate) fn whole(&self) -> std::ops::Range<usize> {
+        usize::from(self.line)..usize::from(self.next)
+    }
+
+    /// The value without the white space around it.
+    pub(crate) fn inside(&self) -> std::ops::Range<usize> {
+        usize::from(self.value)..usize::from(self.value_end)
+    }
+}
+
+/// Reads a head line by line. It remembers how far it came, so that a slow sender costs no second
+/// look at a line, and the verdict does not depend on how the bytes were cut.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     head: Head,
@@ -48,6 +51,7 @@ pub(crate) struct Scan {
     line: usize,
     /// How far that line was searched for its end.
     searched: usize,
+    /// The start line is understood.
     begun: bool,
 }
 
@@ -57,28 +61,39 @@ impl Scan {
         !self.begun && self.searched == 0
     }
 
+    /// The head that was read; the scan is fresh again.
+    pub(crate) fn take(&mut self) -> Head {
+        std::mem::take(self).head
+    }
+
     /// Goes on in `bytes` (which only ever grew at its end); the head once it is whole.
-    pub(crate) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
+    pub(crate) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<&Head>, Fault> {
+        if self.head.end == 0 && !self.read_lines(bytes, limits)? {
+            return Ok(None);
+        }
+        Ok(Some(&self.head))
+    }
+
+    /// Whether the empty line was reached.
+    fn read_lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Fault> {
+        // Never a look past the limit: what stands there must not decide which fault is found.
+        let head_max = usize::from(limits.head_bytes_max);
+        let window = &bytes[..bytes.len().min(head_max)];
         loop {
-            let Some(end) = self.line_end(bytes)? else {
-                let seen = bytes.len();
-                return if seen > usize::from(limits.head_bytes_max) { Err(Fault::new(Reason::HeadTooLarge, seen)) } else { Ok(None) };
+            let Some(end) = self.line_end(window)? else {
+                return if window.len() == head_max { Err(Fault::new(Reason::HeadTooLarge, head_max)) } else { Ok(false) };
             };
-            let next = end + 2;
-            if next > usize::from(limits.head_bytes_max) {
-                return Err(Fault::new(Reason::HeadTooLarge, end));
-            }
             if !self.begun {
-                self.head.start = start_line(&bytes[..end])?;
+                self.head.start = start_line::read(&window[..end])?;
                 self.begun = true;
             } else if end == self.line {
-                self.head.end = narrow(next);
-                return self.finish(bytes, limits).map(Some);
+                self.finish(&window[..end + 2])?;
+                return Ok(true);
             } else {
-                self.field(bytes, end, limits)?;
+                self.field(window, end, limits)?;
             }
-            self.line = next;
-            self.searched = next;
+            self.line = end + 2;
+            self.searched = self.line;
         }
     }
 
@@ -114,116 +129,81 @@ impl Scan {
         }
     }
 
+    /// `name HCOLON value` (RFC 3261 §7.3).
     fn field(&mut self, bytes: &[u8], end: usize, limits: &Limits) -> Result<(), Fault> {
         let line = self.line;
         if self.head.fields.len() >= usize::from(limits.fields_max) {
             return Err(Fault::new(Reason::TooManyFields, line));
         }
         let text = &bytes[line..end];
-        let name_len = text.iter().position(|&b| !is_token(b)).unwrap_or(text.len());
+        let name_len = text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len());
         let gap = text[name_len..].iter().take_while(|&&b| b == b' ' || b == b'\t').count();
         if name_len == 0 || text.get(name_len + gap) != Some(&b':') {
             return Err(Fault::new(Reason::HeaderLine, line + name_len));
         }
-        let name = std::str::from_utf8(&text[..name_len]).map_or(Name::Other, Name::of);
+        refuse_blank_folds(text, line)?;
         let after = name_len + gap + 1;
         let lead = text[after..].iter().take_while(|&&b| is_space(b)).count();
         let value = line + after + lead;
         let tail = bytes[value..end].iter().rev().take_while(|&&b| is_space(b)).count();
         let span = Span {
-            name,
+            name: Name::of_bytes(&text[..name_len]),
             line: narrow(line),
             name_end: narrow(line + name_len),
             value: narrow(value),
             value_end: narrow(end - tail),
             next: narrow(end + 2),
         };
-        if name == Name::ContentLength {
-            let length = content_length(&bytes[value..end - tail]).ok_or(Fault::new(Reason::ContentLength, value))?;
-            if self.head.content_length.replace(length).is_some() {
-                return Err(Fault::new(Reason::ContentLengthTwice, line));
-            }
-            if length > limits.body_bytes_max {
-                return Err(Fault::new(Reason::BodyTooLarge, value));
-            }
+        if span.name == Name::ContentLength {
+            self.content_length(&bytes[value..end - tail], line, value, limits)?;
         }
         self.head.fields.push(span);
         Ok(())
     }
 
-    fn finish(&mut self, bytes: &[u8], _limits: &Limits) -> Result<Head, Fault> {
-        let end = usize::from(self.head.end);
-        std::str::from_utf8(&bytes[..end]).map_err(|e| Fault::new(Reason::NotUtf8, e.valid_up_to()))?;
-        Ok(std::mem::take(self).head)
+    /// `1*DIGIT`, once (RFC 3261 §20.14): no sign, no list, no space inside.
+    fn content_length(&mut self, digits: &[u8], line: usize, value: usize, limits: &Limits) -> Result<(), Fault> {
+        if self.head.content_length.is_some() {
+            return Err(Fault::new(Reason::ContentLengthTwice, line));
+        }
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(Fault::new(Reason::ContentLength, value));
+        }
+        let length = digits.iter().fold(0_u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+        let fits = u32::try_from(length).ok().filter(|length| *length <= limits.body_bytes_max);
+        self.head.content_length = Some(fits.ok_or(Fault::new(Reason::BodyTooLarge, value))?);
+        Ok(())
+    }
+
+    /// What can be said only of the whole head.
+    fn finish(&mut self, head: &[u8]) -> Result<(), Fault> {
+        std::str::from_utf8(head).map_err(|e| Fault::new(Reason::NotUtf8, e.valid_up_to()))?;
+        // RFC 3261 §25.1 allows NUL in a quoted pair only; elsewhere others end their strings there.
+        let stray = memchr::memchr_iter(0, head).find(|&at| at == 0 || head[at - 1] != b'\\');
+        if let Some(at) = stray {
+            return Err(Fault::new(Reason::Nul, at));
+        }
+        self.head.end = narrow(head.len());
+        Ok(())
     }
 }
 
-fn narrow(offset: usize) -> u16 {
+/// A continuation line must hold something: to a reader that cuts white space first, a blank one is
+/// the empty line that ends the head, and what follows would be body to it and header to us (row N37).
+fn refuse_blank_folds(field: &[u8], line: usize) -> Result<(), Fault> {
+    let mut rest = field;
+    let mut at = line;
+    while let Some(lf) = memchr::memchr(b'\n', rest) {
+        at += lf + 1;
+        rest = &rest[lf + 1..];
+        if rest.iter().find(|&&b| b != b' ' && b != b'\t').is_none_or(|&b| b == b'\r') {
+            return Err(Fault::new(Reason::BlankFold, at));
+        }
+    }
+    Ok(())
+}
+
+/// Heads are bounded by `head_bytes_max`, which is 16 bits wide, so nothing is ever cut here.
+pub(crate) fn narrow(offset: usize) -> u16 {
     u16::try_from(offset).unwrap_or(u16::MAX)
-}
-
-/// `token` (RFC 3261 §25.1).
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
-}
-
-/// White space inside a value; CR and LF stand there only as part of a fold.
-pub(crate) fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// `1*DIGIT`, nothing else: no sign, no list, no space inside.
-fn content_length(value: &[u8]) -> Option<u32> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())?
-}
-
-fn start_line(line: &[u8]) -> Result<Start, Fault> {
-    if line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"SIP/") { status_line(line) } else { request_line(line) }
-}
-
-/// `Method SP Request-URI SP SIP-Version` with exactly one space between (RFC 3261 §7.1).
-fn request_line(line: &[u8]) -> Result<Start, Fault> {
-    let method_end = line.iter().position(|&b| !is_token(b)).unwrap_or(line.len());
-    if method_end == 0 || line.get(method_end) != Some(&b' ') {
-        return Err(Fault::new(Reason::StartLine, method_end));
-    }
-    let uri = method_end + 1;
-    let uri_len = memchr::memchr(b' ', &line[uri..]).ok_or(Fault::new(Reason::StartLine, line.len()))?;
-    let uri_end = uri + uri_len;
-    let version = &line[uri_end + 1..];
-    if uri_len == 0 {
-        return Err(Fault::new(Reason::StartLine, uri));
-    }
-    if line[uri] == b'<' {
-        return Err(Fault::new(Reason::RequestUri, uri));
-    }
-    let version_ok = version.eq_ignore_ascii_case(b"SIP/2.0");
-    if !version_ok && !is_version(version) {
-        return Err(Fault::new(Reason::StartLine, uri_end + 1));
-    }
-    Ok(Start::Request { method_end: narrow(method_end), uri_end: narrow(uri_end), version_ok })
-}
-
-fn is_version(text: &[u8]) -> bool {
-    text.len() >= 7
-        && text[..4].eq_ignore_ascii_case(b"SIP/")
-        && text[4..].iter().all(|b| b.is_ascii_digit() || *b == b'.')
-        && text[4..].contains(&b'.')
-}
-
-/// `SIP-Version SP Status-Code SP Reason-Phrase` (RFC 3261 §7.2).
-fn status_line(line: &[u8]) -> Result<Start, Fault> {
-    if !line[..line.len().min(8)].eq_ignore_ascii_case(b"SIP/2.0 ") {
-        let reason = if is_version(line.split(|b| *b == b' ').next().unwrap_or_default()) { Reason::Version } else { Reason::StartLine };
-        return Err(Fault::new(reason, 0));
-    }
-    let rest = &line[8..];
-    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    let code = std::str::from_utf8(&rest[..digits]).ok().filter(|_| digits == 3).and_then(|d| d.parse().ok());
-    let status = code.and_then(Status::new).ok_or(Fault::new(Reason::StatusCode, 8))?;
-    if rest.get(3) != Some(&b' ') {
-        return Err(Fault::new(Reason::StartLine, 11));
-    }
-    Ok(Start::Response { status, reason: 12, line_end: narrow(line.len()) })
 }

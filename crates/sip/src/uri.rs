@@ -1,4 +1,10 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+use crate::{
+    Host, Params,
+    chars::{is_password, is_uri_headers, is_uri_param, is_user},
+    host::host_port,
+};
 
 /// A URI's scheme, as far as a SIP server cares.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,23 +19,22 @@ pub enum Scheme<'m> {
     Other(&'m str),
 }
 
-/// The host part of a SIP URI or Via.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Host<'m> {
-    /// A DNS name, spelt as it stood; compare without regard to case.
-    Name(&'m str),
-    /// `192.0.2.1`
-    V4(std::net::Ipv4Addr),
-    /// `[2001:db8::1]`
-    V6(std::net::Ipv6Addr),
+impl<'m> Scheme<'m> {
+    /// `ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )` (RFC 3261 §25.1).
+    fn parse(text: &'m str) -> Option<Self> {
+        let well_formed = text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        well_formed.then_some(match text {
+            s if s.eq_ignore_ascii_case("sip") => Self::Sip,
+            s if s.eq_ignore_ascii_case("sips") => Self::Sips,
+            s if s.eq_ignore_ascii_case("tel") => Self::Tel,
+            s => Self::Other(s),
+        })
+    }
 }
 
-/// `;name=value;name` as it stands in a URI or header.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Params<'m>(&'m str);
-
 /// A SIP URI in its parts (RFC 3261 §19.1), nothing unescaped: `%40` in the user part is data.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Uri<'m> {
     /// The URI as it stood.
     pub text: &'m str,
@@ -49,30 +54,26 @@ pub struct Uri<'m> {
     pub headers: Option<&'m str>,
 }
 
+/// Parameters of one URI. Each may stand there once (RFC 3261 §19.1.1), which is looked at pair by pair.
+const PARAMS_MAX: usize = 32;
+
 impl<'m> Uri<'m> {
     /// Reads a URI; `None` when it breaks the grammar. A URI of another scheme is opaque.
     #[must_use]
     pub fn parse(text: &'m str) -> Option<Self> {
         let (scheme, rest) = text.split_once(':')?;
-        let first = scheme.bytes().next()?;
-        if !first.is_ascii_alphabetic() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
-            return None;
+        let scheme = Scheme::parse(scheme)?;
+        match scheme {
+            Scheme::Sip | Scheme::Sips => Self::parse_sip(text, scheme, rest),
+            Scheme::Tel | Scheme::Other(_) => Self::opaque(text, scheme, rest),
         }
-        if text.bytes().any(|b| b <= b' ' || b == b'<' || b == b'>' || b == b'"' || b == 0x7f) {
-            return None;
-        }
-        let scheme = match scheme {
-            s if s.eq_ignore_ascii_case("sip") => Scheme::Sip,
-            s if s.eq_ignore_ascii_case("sips") => Scheme::Sips,
-            s if s.eq_ignore_ascii_case("tel") => Scheme::Tel,
-            s => Scheme::Other(s),
-        };
-        if !matches!(scheme, Scheme::Sip | Scheme::Sips) {
-            let opaque =
-                Self { text, scheme, user: None, password: None, host: Host::Name(""), port: None, params: Params(""), headers: None };
-            return (!rest.is_empty()).then_some(opaque);
-        }
-        Self::parse_sip(text, scheme, rest)
+    }
+
+    fn opaque(text: &'m str, scheme: Scheme<'m>, rest: &'m str) -> Option<Self> {
+        let is_text = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'));
+        let plain =
+            Self { text, scheme, user: None, password: None, host: Host::Name(""), port: None, params: Params::new(""), headers: None };
+        is_text.then_some(plain)
     }
 
     fn parse_sip(text: &'m str, scheme: Scheme<'m>, rest: &'m str) -> Option<Self> {
@@ -81,26 +82,25 @@ impl<'m> Uri<'m> {
             Some((info, after)) => (Some(info), after),
             None => (None, rest),
         };
-        let (user, password) = match userinfo {
+        let (user, password) = match userinfo.map(|info| (info, info.split_once(':'))) {
             None => (None, None),
-            Some(info) => match info.split_once(':') {
-                Some((user, password)) => (Some(user), Some(password)),
-                None => (Some(info), None),
-            },
+            Some((info, None)) => (Some(info), None),
+            Some((_, Some((user, password)))) => (Some(user), Some(password)),
         };
-        if user.is_some_and(|u| u.is_empty() || !is_escaped_well(u)) {
+        if !user.is_none_or(is_user) || !password.is_none_or(is_password) {
             return None;
         }
         let (before, headers) = match after.split_once('?') {
             Some((before, headers)) => (before, Some(headers)),
             None => (after, None),
         };
-        let (hostport, params) = match before.find(';') {
-            Some(at) => before.split_at(at),
-            None => (before, ""),
-        };
-        let (host, port) = host_port(hostport)?;
-        Some(Self { text, scheme, user, password, host, port, params: Params(params), headers })
+        let (host, params) = before.split_at(before.find(';').unwrap_or(before.len()));
+        // White space is for Via only.
+        if host.contains([' ', '\t', '\r', '\n']) || !headers.is_none_or(is_uri_headers) || !are_params(params) {
+            return None;
+        }
+        let (host, port) = host_port(host)?;
+        Some(Self { text, scheme, user, password, host, port, params: Params::new(params), headers })
     }
 
     /// `sip:` or `sips:`.
@@ -109,171 +109,224 @@ impl<'m> Uri<'m> {
         matches!(self.scheme, Scheme::Sip | Scheme::Sips)
     }
 
-    /// Whether both name the same thing by RFC 3261 §19.1.4.
+    /// The user part with its escapes resolved, for looking a user up, never for splitting or for
+    /// writing back. `None` without a user part, or when the escapes do not make UTF-8 text.
+    #[must_use]
+    pub fn user_unescaped(&self) -> Option<Cow<'m, str>> {
+        let user = self.user?;
+        if !user.contains('%') {
+            return Some(user.into());
+        }
+        let bytes = Escapes(user.as_bytes()).map(|(byte, _)| byte).collect();
+        String::from_utf8(bytes).ok().map(Cow::Owned)
+    }
+
+    /// Whether both name the same thing by RFC 3261 §19.1.4. Nothing is allocated.
     #[must_use]
     pub fn same_as(&self, other: &Uri<'_>) -> bool {
-        fn plain(text: Option<&str>) -> std::borrow::Cow<'_, str> {
-            unescape(text.unwrap_or(""))
-        }
         let scheme = matches!((self.scheme, other.scheme), (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips));
         if !scheme {
             return self.text == other.text;
         }
-        plain(self.user) == plain(other.user)
-            && self.user.is_some() == other.user.is_some()
-            && self.password == other.password
+        same_optional(self.user, other.user)
+            && same_optional(self.password, other.password)
             && self.host.same_as(&other.host)
             && self.port == other.port
-            && self.params.agree_with(other.params)
-            && other.params.agree_with(self.params)
-            && self.headers == other.headers
+            && agree(self.params, other.params)
+            && agree(other.params, self.params)
+            && same_headers(self.headers, other.headers)
     }
 }
 
-impl Host<'_> {
-    /// Same address, or same name whatever the case (RFC 4343).
-    #[must_use]
-    pub fn same_as(&self, other: &Host<'_>) -> bool {
-        match (self, other) {
-            (Host::Name(a), Host::Name(b)) => a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.')),
-            (Host::V4(a), Host::V4(b)) => a == b,
-            (Host::V6(a), Host::V6(b)) => a == b,
-            _ => false,
-        }
-    }
-
-    /// Whether it is this DNS name.
-    #[must_use]
-    pub fn is_name(&self, name: &str) -> bool {
-        self.same_as(&Host::Name(name))
-    }
-}
-
-impl fmt::Display for Host<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Host::Name(name) => f.write_str(name),
-            Host::V4(address) => address.fmt(f),
-            Host::V6(address) => write!(f, "[{address}]"),
-        }
-    }
-}
-
-impl<'m> Params<'m> {
-    pub(crate) fn new(text: &'m str) -> Self {
-        Self(text)
-    }
-
-    /// The text, from the first `;`.
-    #[must_use]
-    pub fn as_str(&self) -> &'m str {
-        self.0
-    }
-
-    /// Name and value of each; quotes around a value are kept.
-    pub fn iter(&self) -> impl Iterator<Item = (&'m str, Option<&'m str>)> + use<'m> {
-        crate::values::split_outside_quotes(self.0, b';').map(str::trim).filter(|p| !p.is_empty()).map(|p| match p.split_once('=') {
-            Some((name, value)) => (name.trim_end(), Some(value.trim_start())),
-            None => (p, None),
-        })
-    }
-
-    /// Whether it stands there at all.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
-    }
-
-    /// Its value, quotes taken off (escapes are left as they stand); `""` when it has none.
-    #[must_use]
-    pub fn value(&self, name: &str) -> Option<&'m str> {
-        let (_, value) = self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
-        let value = value.unwrap_or("");
-        Some(value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value))
-    }
-
-    /// The parameters that count in a comparison, each as RFC 3261 §19.1.4 says.
-    fn agree_with(&self, other: Params<'_>) -> bool {
-        const MUST_MATCH: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-        self.iter().all(|(name, value)| match other.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
-            Some((_, theirs)) => value.unwrap_or("").eq_ignore_ascii_case(theirs.unwrap_or("")),
-            None => !MUST_MATCH.iter().any(|must| must.eq_ignore_ascii_case(name)),
-        })
-    }
-}
-
-/// `host [":" port]`, with an IPv6 reference in brackets.
-pub(crate) fn host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (address, after) = rest.split_once(']')?;
-        (
-            Host::V6(address.parse().ok()?),
-            after.trim_start().strip_prefix(':').map(str::trim).or(if after.is_empty() { None } else { Some("?") }),
-        )
-    } else {
-        let (name, port) = match text.split_once(':') {
-            Some((name, port)) => (name.trim_end(), Some(port.trim_start())),
-            None => (text, None),
-        };
-        let host = match name.parse() {
-            Ok(address) => Host::V4(address),
-            Err(_) if is_host_name(name) => Host::Name(name),
-            Err(_) => return None,
-        };
-        (host, port)
-    };
-    match port {
-        None => Some((host, None)),
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => Some((host, Some(digits.parse().ok()?))),
-        Some(_) => None,
-    }
-}
-
-fn is_host_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 255
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        && !name.starts_with(['-', '.'])
-        && !name.contains("..")
-}
-
-/// Every `%` is followed by two hexadecimal digits.
-fn is_escaped_well(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' && !(bytes.next().is_some_and(|b| b.is_ascii_hexdigit()) && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())) {
-            return false;
+/// `*( ";" pname [ "=" pvalue ] )`, each name once.
+fn are_params(text: &str) -> bool {
+    let Some(parts) = text.strip_prefix(';') else { return text.is_empty() };
+    let mut names: [&str; PARAMS_MAX] = [""; PARAMS_MAX];
+    for (at, part) in parts.split(';').enumerate() {
+        let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
+        let known = names.get(..at).is_none_or(|before| before.iter().any(|n| n.eq_ignore_ascii_case(name)));
+        // "lr=" and the like: an empty value is not in the grammar, but some phones write it.
+        let well_formed = is_uri_param(name) && value.is_none_or(|value| value.is_empty() || is_uri_param(value));
+        match names.get_mut(at) {
+            Some(slot) if well_formed && !known => *slot = name,
+            _ => return false,
         }
     }
     true
 }
 
-/// `%41` becomes `A`; for comparing, never for splitting.
-fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains('%') {
-        return text.into();
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = text.get(at + 1..at + 3).and_then(|h| u8::from_str_radix(h, 16).ok());
-        match (bytes[at], hex) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
+/// The bytes of an escaped text; `true` where an escape stood for a byte that is not `unreserved`, for
+/// such a byte and its escape are not the same (RFC 3261 §19.1.4).
+struct Escapes<'m>(&'m [u8]);
+
+impl Iterator for Escapes<'_> {
+    type Item = (u8, bool);
+
+    fn next(&mut self) -> Option<(u8, bool)> {
+        if let [b'%', high, low, rest @ ..] = self.0
+            && let (Some(high), Some(low)) = (char::from(*high).to_digit(16), char::from(*low).to_digit(16))
+        {
+            self.0 = rest;
+            let byte = (high * 16 + low) as u8;
+            return Some((byte, !(byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte))));
         }
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some((*first, false))
     }
-    String::from_utf8_lossy(&out).into_owned().into()
+}
+
+fn same_escaped(a: &str, b: &str) -> bool {
+    Escapes(a.as_bytes()).eq(Escapes(b.as_bytes()))
+}
+
+fn same_escaped_ignoring_case(a: &str, b: &str) -> bool {
+    let lower = |(byte, escaped): (u8, bool)| (byte.to_ascii_lowercase(), escaped);
+    Escapes(a.as_bytes()).map(lower).eq(Escapes(b.as_bytes()).map(lower))
+}
+
+fn same_optional(a: Option<&str>, b: Option<&str>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => same_escaped(a, b),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// Every parameter of `a` that counts is the same in `b`.
+fn agree(a: Params<'_>, b: Params<'_>) -> bool {
+    const MUST_MATCH: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+    a.iter().all(|(name, value)| match b.iter().find(|(n, _)| same_escaped_ignoring_case(n, name)) {
+        Some((_, theirs)) => same_escaped_ignoring_case(value.unwrap_or(""), theirs.unwrap_or("")),
+        None => !MUST_MATCH.iter().any(|must| same_escaped_ignoring_case(must, name)),
+    })
+}
+
+/// `?a=b&c=d`: present in both, in whatever order.
+fn same_headers(a: Option<&str>, b: Option<&str>) -> bool {
+    let (a, b) = match (a, b) {
+        (None, None) => return true,
+        (Some(a), Some(b)) => (a, b),
+        (None, Some(_)) | (Some(_), None) => return false,
+    };
+    let holds = |list: &str, wanted: &str| list.split('&').any(|part| same_escaped(part, wanted));
+    let few = a.split('&').count() == b.split('&').count() && a.split('&').nth(PARAMS_MAX).is_none();
+    few && a.split('&').all(|part| holds(b, part)) && b.split('&').all(|part| holds(a, part))
 }
 
 impl fmt::Display for Uri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text)
+    }
+}
+
+impl fmt::Debug for Uri<'_> {
+    /// Without the password, and so without the text that holds it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.password.is_none() {
+            return write!(f, "Uri({})", self.text);
+        }
+        f.debug_struct("Uri").field("user", &self.user).field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, wanted: Option<(Option<&str>, &str, Option<u16>, &str)>) {
+        let uri = Uri::parse(text);
+        let host = uri.map(|uri| uri.host.to_string());
+        let told = uri.map(|uri| (uri.user, host.as_deref().unwrap_or_default(), uri.port, uri.params.as_str()));
+        assert_eq!(told, wanted, "{text}");
+    }
+
+    #[test]
+    fn a_sip_uri_is_read_in_its_parts() {
+        check("sip:alice@example.com", Some((Some("alice"), "example.com", None, "")));
+        check("SIPS:alice@example.com:5061;transport=tls;lr", Some((Some("alice"), "example.com", Some(5061), ";transport=tls;lr")));
+        check("sip:example.com", Some((None, "example.com", None, "")));
+        check("sip:a:secret@[2001:db8::1]:5061?Subject=x", Some((Some("a"), "[2001:db8::1]", Some(5061), "")));
+        check("sip:*72#@example.com", Some((Some("*72#"), "example.com", None, "")));
+        check("sip:a@b;lr=", Some((Some("a"), "b", None, ";lr=")));
+    }
+
+    #[test]
+    fn marks_before_the_at_belong_to_the_user() {
+        check("sip:a;b=c%40d?e@h;f", Some((Some("a;b=c%40d?e"), "h", None, ";f")));
+        check("sip:sips%3Auser%40example.com@example.net", Some((Some("sips%3Auser%40example.com"), "example.net", None, "")));
+        check("sip:nul%00@h", Some((Some("nul%00"), "h", None, "")));
+    }
+
+    #[test]
+    fn what_breaks_the_grammar_is_no_uri() {
+        for text in ["", "sip", "sip:", "sip:@h", "sip:a@", "sip:a@b@c", "sip:a b@c", "sip:a%4@c", "sip:a%zz@c", "sip:a@b c", "1sip:x"] {
+            check(text, None);
+        }
+        for text in
+            ["sip:a@b;", "sip:a@b;;lr", "sip:a@b;lr;LR", "sip:a@b;x=\"y\"", "sip:a@b:x", "sip:ä@b", "sip:a@ä", "sip:a\0@b", "sip:a@b "]
+        {
+            check(text, None);
+        }
+        for text in
+            ["sip:a@b?x=<y>", "sip:a@b?x=%4", "sip:a\\b@c", "sip:a@b;x=%", "<sip:a@b>", "sip:a@b\r\n", "tel:", "x:<y>", "sip:\"a\"@b"]
+        {
+            check(text, None);
+        }
+        let crowded = format!("sip:a@b{}", (0..33).map(|n| format!(";p{n}")).collect::<String>());
+        check(&crowded, None);
+    }
+
+    #[test]
+    fn another_scheme_is_opaque() {
+        assert_eq!(Uri::parse("tel:+4930").unwrap().scheme, Scheme::Tel);
+        assert_eq!(Uri::parse("isbn:2983792873").unwrap().scheme, Scheme::Other("isbn"));
+        assert!(!Uri::parse("soap.beep://192.0.2.103:3002").unwrap().is_sip());
+    }
+
+    fn same(a: &str, b: &str) -> bool {
+        let (a, b) = (Uri::parse(a).unwrap(), Uri::parse(b).unwrap());
+        assert_eq!(a.same_as(&b), b.same_as(&a), "{a} {b}");
+        a.same_as(&b)
+    }
+
+    #[test]
+    fn equality_is_that_of_the_standard() {
+        assert!(same("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"));
+        assert!(same("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"));
+        assert!(same("sip:biloxi.com;transport=tcp;method=REGISTER", "sip:biloxi.com;method=REGISTER;transport=tcp"));
+        assert!(same("sip:a@b?Subject=x&Priority=y", "sip:a@b?Priority=y&Subject=x"));
+    }
+
+    #[test]
+    fn inequality_is_that_of_the_standard() {
+        assert!(!same("SIP:ALICE@AtLanTa.CoM", "sip:alice@atlanta.com"));
+        assert!(!same("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"));
+        assert!(!same("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"));
+        assert!(!same("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;newparam=6"));
+        assert!(!same("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next"));
+        assert!(!same("sip:a@b", "sips:a@b"));
+        assert!(!same("sip:b", "sip:a@b"));
+        assert!(!same("sip:a@b", "sip:a:@b"));
+    }
+
+    #[test]
+    fn an_escaped_mark_is_not_the_mark() {
+        assert!(!same("sip:a%3Bb@h", "sip:a;b@h"));
+        assert!(same("sip:a%3bb@h", "sip:a%3Bb@h"));
+        assert!(!same("sip:a%FF@h", "sip:a%FE@h"));
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        assert!(!format!("{:?}", Uri::parse("sip:a:secret@b").unwrap()).contains("secret"));
+    }
+
+    #[test]
+    fn escapes_resolve_to_text_or_to_nothing() {
+        assert_eq!(Uri::parse("sip:%61l@b").unwrap().user_unescaped().unwrap(), "al");
+        assert_eq!(Uri::parse("sip:%ff@b").unwrap().user_unescaped(), None);
+        assert_eq!(Uri::parse("sip:b").unwrap().user_unescaped(), None);
     }
 }

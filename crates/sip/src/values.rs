@@ -1,104 +1,9 @@
-//! Typed views of header values: read when asked, never stored.
+//! Small header values: read when asked, never stored.
 
-use crate::{Fault, Host, Name, Params, Reason, Uri, uri::host_port};
-
-/// `"Name" <uri>;params` or `uri;params` (RFC 3261 §20.10: without brackets the parameters are the header's).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct NameAddr<'m> {
-    /// The display name as it stood, quotes included; empty when there is none.
-    pub display: &'m str,
-    /// The URI.
-    pub uri: Uri<'m>,
-    /// The header's own parameters.
-    pub params: Params<'m>,
-}
-
-impl<'m> NameAddr<'m> {
-    /// Reads one value.
-    #[must_use]
-    pub fn parse(text: &'m str) -> Option<Self> {
-        let text = trim(text);
-        let Some(open) = find_outside_quotes(text, b'<') else {
-            let (uri, params) = text.find(';').map_or((text, ""), |at| text.split_at(at));
-            // Without brackets "?" and "," cannot belong to the URI (RFC 3261 §20).
-            let plain = !uri.contains(['?', ',', '"', '>']);
-            return Some(Self { display: "", uri: plain.then(|| Uri::parse(trim(uri))).flatten()?, params: Params::new(params) });
-        };
-        let display = trim(&text[..open]);
-        if !is_display_name(display) {
-            return None;
-        }
-        let inside = &text[open + 1..];
-        let close = inside.find('>')?;
-        let params = trim(&inside[close + 1..]);
-        if !(params.is_empty() || params.starts_with(';')) {
-            return None;
-        }
-        Some(Self { display, uri: Uri::parse(&inside[..close])?, params: Params::new(params) })
-    }
-
-    /// The dialog tag of From or To.
-    #[must_use]
-    pub fn tag(&self) -> Option<&'m str> {
-        self.params.value("tag").filter(|tag| !tag.is_empty())
-    }
-}
-
-/// A quoted string, or tokens with white space between.
-fn is_display_name(text: &str) -> bool {
-    match text.strip_prefix('"') {
-        Some(rest) => end_of_quoted(rest).is_some_and(|end| trim(&rest[end + 1..]).is_empty()),
-        None => text.bytes().all(|b| crate::scan::is_token(b) || crate::scan::is_space(b)),
-    }
-}
-
-/// One hop of the way that responses go back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Via<'m> {
-    /// `TLS`, `TCP`, … as it stood.
-    pub transport: &'m str,
-    /// Who sent the request.
-    pub host: Host<'m>,
-    /// The port, if one is written.
-    pub port: Option<u16>,
-    /// `branch`, `received`, `rport`, …
-    pub params: Params<'m>,
-}
-
-impl<'m> Via<'m> {
-    /// Reads one value: `SIP / 2.0 / TLS host:port;params`, white space allowed around the slashes.
-    #[must_use]
-    pub fn parse(text: &'m str) -> Option<Self> {
-        let text = trim(text);
-        let (protocol, rest) = text.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
-        if !trim(protocol).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" {
-            return None;
-        }
-        let rest = trim(rest);
-        let end = rest.bytes().position(crate::scan::is_space)?;
-        let (transport, sent_by) = (&rest[..end], trim(&rest[end..]));
-        if transport.is_empty() || !transport.bytes().all(crate::scan::is_token) {
-            return None;
-        }
-        let (sent_by, params) = sent_by.find(';').map_or((sent_by, ""), |at| sent_by.split_at(at));
-        let (host, port) = host_port(trim(sent_by))?;
-        let well_formed = params.is_empty() || split_outside_quotes(&params[1..], b';').all(is_param);
-        well_formed.then_some(Self { transport, host, port, params: Params::new(params) })
-    }
-
-    /// What identifies the transaction at the hop that wrote it.
-    #[must_use]
-    pub fn branch(&self) -> Option<&'m str> {
-        self.params.value("branch").filter(|branch| !branch.is_empty())
-    }
-}
-
-/// `name` or `name=value` with a token for a name.
-fn is_param(text: &str) -> bool {
-    let name = trim(text.split_once('=').map_or(text, |(name, _)| name));
-    !name.is_empty() && name.bytes().all(crate::scan::is_token)
-}
+use crate::{
+    Fault, Name, Params, Reason,
+    chars::{is_param_value, is_space, is_token, trim},
+};
 
 /// `number method`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -111,14 +16,11 @@ pub struct CSeq<'m> {
 
 impl<'m> CSeq<'m> {
     pub(crate) fn parse(text: &'m str) -> Result<Self, Reason> {
-        let (digits, method) = text.split_once(|c: char| c.is_ascii_whitespace()).ok_or(Reason::Malformed(Name::CSeq))?;
+        let malformed = Reason::Malformed(Name::CSeq);
+        let (digits, method) = text.split_at(text.bytes().position(is_space).ok_or(malformed)?);
         let method = trim(method);
-        if digits.is_empty()
-            || !digits.bytes().all(|b| b.is_ascii_digit())
-            || method.is_empty()
-            || !method.bytes().all(crate::scan::is_token)
-        {
-            return Err(Reason::Malformed(Name::CSeq));
+        if !is_number(digits) || !is_token(method) {
+            return Err(malformed);
         }
         match digits.parse::<u32>() {
             Ok(number) if number < 1 << 31 => Ok(Self { number, method }),
@@ -127,115 +29,222 @@ impl<'m> CSeq<'m> {
     }
 }
 
-/// `Digest a=b, c="d"`: a challenge or what answers it (RFC 7616). Never log it.
-#[derive(Clone, Copy)]
-pub struct Credentials<'m> {
-    /// `Digest`, as it stood.
-    pub scheme: &'m str,
-    rest: &'m str,
+/// `application/sdp;charset=utf-8` (RFC 3261 §20.15). Type and subtype are compared without regard to case.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MediaType<'m> {
+    /// `application`, as it stood.
+    pub kind: &'m str,
+    /// `sdp`, as it stood.
+    pub subtype: &'m str,
+    /// `charset`, `boundary`, …
+    pub params: Params<'m>,
 }
 
-impl<'m> Credentials<'m> {
-    /// Reads one value.
+impl<'m> MediaType<'m> {
+    /// Reads a value; white space is allowed around the slash.
     #[must_use]
     pub fn parse(text: &'m str) -> Option<Self> {
-        let (scheme, rest) = trim(text).split_once(|c: char| c.is_ascii_whitespace())?;
-        (!scheme.is_empty() && scheme.bytes().all(crate::scan::is_token)).then_some(Self { scheme, rest })
+        let (full, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let (kind, subtype) = full.split_once('/')?;
+        let (kind, subtype) = (trim(kind), trim(subtype));
+        Some(Self { kind, subtype, params: Params::of_header(params)? }).filter(|_| is_token(kind) && is_token(subtype))
     }
 
-    /// A parameter's value, quotes taken off (escapes are left as they stand).
+    /// Whether it is this type and subtype.
     #[must_use]
-    pub fn value(&self, name: &str) -> Option<&'m str> {
-        split_outside_quotes(self.rest, b',').find_map(|part| {
-            let (key, value) = part.split_once('=')?;
-            let value = trim(value);
-            trim(key).eq_ignore_ascii_case(name).then(|| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value))
-        })
+    pub fn is(&self, kind: &str, subtype: &str) -> bool {
+        self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
     }
 }
 
-impl std::fmt::Debug for Credentials<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("scheme", &self.scheme).finish_non_exhaustive()
-    }
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The number of a header like `Expires` or `Max-Forwards`, up to `max`.
 pub(crate) fn number(name: Name, text: &str, max: u32, at: usize) -> Result<u32, Fault> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    if !is_number(text) {
         return Err(Fault::new(Reason::Malformed(name), at));
     }
     text.parse().ok().filter(|n| *n <= max).ok_or(Fault::new(Reason::OutOfRange(name), at))
 }
 
-pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+/// `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` (RFC 3261 §25.1).
+pub(crate) fn is_qvalue(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digit = |b: u8| if whole == "1" { b == b'0' } else { b.is_ascii_digit() };
+    matches!(whole, "0" | "1") && fraction.len() <= 3 && fraction.bytes().all(digit)
 }
 
-/// Index of the quote that ends a quoted string whose inside begins at 0.
-fn end_of_quoted(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().position(|b| {
-        let ends = b == b'"' && !escaped;
+/// `rfc1123-date`, whose only zone is GMT (RFC 3261 §20.17).
+pub(crate) fn is_date(text: &str) -> bool {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let one_of = |names: &[&str], text: &str| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+    let within = |text: &str, width: usize, max: u32| is_number(text) && text.len() == width && text.parse().is_ok_and(|n: u32| n <= max);
+    let mut parts = text.split([' ', '\t', '\r', '\n']).filter(|part| !part.is_empty());
+    let mut next = || parts.next().unwrap_or_default();
+    let (weekday, day, month, year, time, zone) = (next(), next(), next(), next(), next(), next());
+    let mut clock = time.split(':');
+    let mut next = || clock.next().unwrap_or_default();
+    let (hour, minute, second) = (next(), next(), next());
+    weekday.strip_suffix(',').is_some_and(|name| one_of(&DAYS, name))
+        && within(day, 2, 31)
+        && day != "00"
+        && one_of(&MONTHS, month)
+        && within(year, 4, 9999)
+        && within(hour, 2, 23)
+        && within(minute, 2, 59)
+        && within(second, 2, 60)
+        && zone.eq_ignore_ascii_case("GMT")
+        && clock.next().is_none()
+        && parts.next().is_none()
+}
+
+/// `3DIGIT SP warn-agent SP quoted-string` (RFC 3261 §20.43).
+pub(crate) fn is_warning(text: &str) -> bool {
+    let mut parts = text.splitn(3, is_space_char);
+    let mut next = || trim(parts.next().unwrap_or_default());
+    let (code, agent, words) = (next(), next(), next());
+    let is_agent = !agent.is_empty() && agent.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b',' | b'<' | b'>'));
+    code.len() == 3 && is_number(code) && is_agent && words.starts_with('"') && is_param_value(words)
+}
+
+fn is_space_char(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+/// `delta-seconds [ comment ] *( SEMI retry-param )` (RFC 3261 §20.33): the seconds.
+pub(crate) fn retry_after(text: &str, at: usize) -> Result<u32, Fault> {
+    let (digits, rest) = text.split_at(text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = number(Name::RetryAfter, digits, u32::MAX, at)?;
+    let params = after_comment(trim(rest)).and_then(Params::of_header);
+    params.map(|_| seconds).ok_or(Fault::new(Reason::Malformed(Name::RetryAfter), at))
+}
+
+/// What follows a comment, which may hold comments; all of it when there is none.
+fn after_comment(text: &str) -> Option<&str> {
+    if !text.starts_with('(') {
+        return Some(text);
+    }
+    let (mut depth, mut escaped) = (0_usize, false);
+    let close = text.bytes().position(|b| {
+        match b {
+            _ if escaped => {}
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
         escaped = b == b'\\' && !escaped;
-        ends
-    })
+        depth == 0
+    });
+    close.map(|at| &text[at + 1..])
 }
 
-/// Where `wanted` first stands outside a quoted string.
-pub(crate) fn find_outside_quotes(text: &str, wanted: u8) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.bytes().position(|b| {
-        if quoted {
-            quoted = b != b'"' || escaped;
-            escaped = b == b'\\' && !escaped;
-            return false;
-        }
-        quoted = b == b'"';
-        b == wanted
-    })
+/// `event-package *( "." event-template ) *( SEMI param )` (RFC 6665 §8.4).
+pub(crate) fn is_event(text: &str) -> bool {
+    let (package, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let package = trim(package);
+    package.split('.').all(is_token) && Params::of_header(params).is_some()
 }
 
-/// Parts between `separator`s that stand outside quotes.
-pub(crate) fn split_outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        match find_outside_quotes(text, separator) {
-            Some(at) => {
-                rest = Some(&text[at + 1..]);
-                Some(&text[..at])
-            }
-            None => {
-                rest = None;
-                Some(text)
-            }
-        }
-    })
+/// `word [ "@" word ]` (RFC 3261 §25.1): visible characters without white space are all that matters here;
+/// a comma would make one Call-ID two to readers that split lists.
+pub(crate) fn is_call_id(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';' | b'@'));
+    match text.split_once('@') {
+        Some((word, host)) => is_word(word) && is_word(host),
+        None => is_word(text),
+    }
 }
 
-/// The values of a comma list; commas in quotes or angle brackets do not count.
-pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let (mut quoted, mut escaped, mut angled) = (false, false, false);
-        let at = text.bytes().position(|b| {
-            if quoted {
-                quoted = b != b'"' || escaped;
-                escaped = b == b'\\' && !escaped;
-                return false;
-            }
-            match b {
-                b'"' => quoted = true,
-                b'<' => angled = true,
-                b'>' => angled = false,
-                b',' => return !angled,
-                _ => {}
-            }
-            false
-        });
-        rest = at.map(|at| &text[at + 1..]);
-        Some(trim(at.map_or(text, |at| &text[..at])))
-    })
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn check(is: impl Fn(&str) -> bool, yes: &[&str], no: &[&str]) {
+        yes.iter().for_each(|text| assert!(is(text), "{text}"));
+        no.iter().for_each(|text| assert!(!is(text), "{text}"));
+    }
+
+    #[test]
+    fn cseq_is_a_number_below_2_to_the_31_and_a_method() {
+        check(|t| CSeq::parse(t).is_ok(), &["1 INVITE", "0009\r\n  INVITE", "2147483647 X"], &[]);
+        check(
+            |t| CSeq::parse(t).is_ok(),
+            &[],
+            &["", "1", "INVITE", "-1 X", "+1 X", "2147483648 X", "1 X Y", "1 X@", "9292394834772304023312 X"],
+        );
+        assert_eq!(CSeq::parse("4294967297 X"), Err(Reason::OutOfRange(Name::CSeq)));
+    }
+
+    #[test]
+    fn dates_are_in_gmt() {
+        check(
+            is_date,
+            &["Sat, 13 Nov 2010 23:29:00 GMT", "sat,  13 nov 2010\r\n 23:29:60 gmt"],
+            &[
+                "",
+                "Fri, 01 Jan 2010 16:00:00 EST",
+                "Fri, 01 Jan 2010 16:00:00",
+                "01 Jan 2010 16:00:00 GMT",
+                "Fri, 32 Jan 2010 16:00:00 GMT",
+                "Fri, 00 Jan 2010 16:00:00 GMT",
+                "Fri, 1 Jan 2010 16:00:00 GMT",
+                "Fri, 01 Jan 2010 24:00:00 GMT",
+                "Fri, 01 Jan 2010 16:60:00 GMT",
+                "Fri, 01 Jan 2010 16:00:00 GMT+1",
+                "Fri, 01 Jan 2010 16:00:00 GMT x",
+                "Fri, 01 Jan 2010 16:00:00:00 GMT",
+                "Friday, 01-Jan-10 16:00:00 GMT",
+            ],
+        );
+    }
+
+    #[test]
+    fn warnings_have_three_digits() {
+        check(
+            is_warning,
+            &["399 verbund \"a, b\"", "307 isi.edu:5060  \"x\""],
+            &["1812 overture \"x\"", "39 a \"x\"", "399 a x", "399 \"x\"", "399 a \"x"],
+        );
+    }
+
+    #[test]
+    fn retry_after_is_seconds_a_comment_and_parameters() {
+        check(|t| retry_after(t, 0).is_ok(), &["5", "18000;duration=3600", "120 (I'm (in) a \\) meeting)", "1 (a) ;b"], &[]);
+        check(|t| retry_after(t, 0).is_ok(), &[], &["", "x", "-5", "949302838503028349304023988", "5 x", "5 (a", "5 (a))", "5;"]);
+    }
+
+    #[test]
+    fn q_is_from_0_to_1_with_three_digits() {
+        check(is_qvalue, &["0", "1", "0.5", "0.333", "1.000", "0.", "1."], &["", "2", "1.1", "0.1234", "-0", ".5", "0,5", "00", "1e0"]);
+    }
+
+    #[test]
+    fn media_types_are_read_with_white_space_and_parameters() {
+        let sdp = MediaType::parse("Application / SDP ; charset=\"utf-8\"").unwrap();
+        assert!(sdp.is("application", "sdp") && !sdp.is("application", "sdpx"));
+        assert_eq!(sdp.params.value("charset"), Some("utf-8"));
+        check(
+            |t| MediaType::parse(t).is_some(),
+            &["a/b", "text/plain;x=y"],
+            &["", "text", "/", "a/", "a/b;", "a/b c", "a/b, c/d", "a/b;x=\"y"],
+        );
+    }
+
+    #[test]
+    fn events_are_packages_with_templates() {
+        check(is_event, &["presence", "presence.winfo;id=1"], &["", "a b", "presence.", "presence;", ";id=1"]);
+    }
+
+    #[test]
+    fn call_ids_are_one_visible_word_or_two() {
+        check(
+            is_call_id,
+            &["a", "a@b", "intmeth.word%ZK-!.*_+'@word`~)(><:\\/\"][?}{"],
+            &["", "a b", "a@", "@b", "a@b@c", "a,b", "a;b", "é"],
+        );
+    }
 }
