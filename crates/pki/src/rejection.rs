@@ -173,6 +173,9 @@ pub enum Rejection {
     },
 }
 
+/// How many names or purposes of a stranger's certificate a rejection keeps.
+pub(crate) const SHOWN_MAX: usize = 16;
+
 fn list(words: &[String]) -> String {
     if words.is_empty() { "nothing".into() } else { words.join(", ") }
 }
@@ -189,7 +192,9 @@ impl Rejection {
     /// In our words what path building found.
     pub(crate) fn of(error: webpki::Error, shown: Shown, wanted: Purpose) -> Self {
         use webpki::Error as E;
-        let Shown { subject, issuer, names, purposes } = shown;
+        let Shown { subject, issuer, mut names, mut purposes } = shown;
+        names.truncate(SHOWN_MAX);
+        purposes.truncate(SHOWN_MAX);
         let moment = |time: rustls_pki_types::UnixTime| rfc3339(system_time(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
         match error {
             E::CertExpired { time, not_after } => Self::Expired { subject, not_after: moment(not_after), now: moment(time) },

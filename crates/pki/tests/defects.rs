@@ -432,3 +432,11 @@ fn what_we_issue_openssl_believes() {
         assert_eq!(output.status.success(), believed, "{purpose} {name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn a_certificate_full_of_purposes_makes_no_endless_reason() {
+    let mut plan = Plan::new();
+    plan.leaf.extended_key_usages = (0..600).map(|last| Eku::Other(vec![1, 3, 6, 1, 4, 1, 99999, last])).collect();
+    let rejection = plan.make().verify().unwrap_err();
+    assert!(matches!(&rejection, Rejection::WrongPurpose { shown, .. } if shown.len() == 16), "{rejection}");
+}

@@ -101,7 +101,7 @@ pub(crate) fn decision(
         topology_version: policy.topology.version(),
         revoked: policy.revoked.len(),
         label: verdict.as_ref().err().map_or(DecisionRecord::ACCEPTED, Refusal::label),
-        verdict: verdict.as_ref().map_or_else(Refusal::to_string, Peer::describe),
+        verdict: verdict.as_ref().map_or_else(Refusal::to_string, Peer::describe).chars().take(DecisionRecord::VERDICT_CHARS_MAX).collect(),
     };
     Decision { verdict, record }
 }

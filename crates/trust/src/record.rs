@@ -83,6 +83,9 @@ pub struct DecisionRecord {
 }
 
 impl DecisionRecord {
+    /// The longest verdict kept, in characters: a certificate may list thousands of names.
+    pub const VERDICT_CHARS_MAX: usize = 1000;
+
     /// Whether the answer was yes.
     pub fn accepted(&self) -> bool {
         self.label == Self::ACCEPTED

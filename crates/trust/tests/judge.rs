@@ -261,3 +261,16 @@ fn revocation_is_by_serial_not_by_name() {
     let issuer = IssuerName::of(&new.chain[0]).unwrap();
     assert!(!world.policy.current().revoked.contains(&issuer, &Serial::from_be_bytes(&[1])));
 }
+
+#[test]
+fn a_record_stays_small_whatever_was_shown() {
+    let world = World::new();
+    let names: Vec<_> = (0..150).map(|number| format!("a-rather-long-name-{number}.contoso.example")).collect();
+    let ca = Ca::new();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut policy = Policy::clone(&world.policy.current());
+    policy.anchors = ca.anchors();
+    let chain = ca.issue(&ca.leaf(&names, rcgen::ExtendedKeyUsagePurpose::ServerAuth)).chain;
+    let record = judge(&policy, contact(Listener::Servers), &chain, now()).record;
+    assert_eq!((record.label, record.verdict.len()), ("not_in_topology", trust::DecisionRecord::VERDICT_CHARS_MAX));
+}
