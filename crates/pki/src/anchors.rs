@@ -39,6 +39,14 @@ pub enum AnchorFault {
         /// Whom it names.
         subject: String,
     },
+    /// It has a rule for us that we do not know.
+    #[error("{subject} has the critical extension {oid}, which is not understood here, so it cannot be a root")]
+    Critical {
+        /// Whom it names.
+        subject: String,
+        /// The extension.
+        oid: String,
+    },
     /// More than one organisation could need.
     #[error("more than {} roots", Anchors::ANCHORS_MAX)]
     TooMany,
@@ -76,7 +84,11 @@ impl Anchors {
     }
 
     fn take(&mut self, certificate: CertificateDer<'static>) -> Result<(), AnchorFault> {
-        lint::check_strength(&lint::parse(0, &certificate)?)?;
+        let parsed = lint::parse(0, &certificate)?;
+        lint::check_strength(&parsed)?;
+        if let Some(oid) = lint::unknown_critical(&parsed) {
+            return Err(AnchorFault::Critical { subject: describe::name_text(parsed.subject()), oid });
+        }
         let malformed = || Rejection::Malformed { position: 0, detail: "it cannot be read".into() };
         let facts = facts(&certificate).ok_or_else(malformed)?;
         if !facts.is_ca {

@@ -39,6 +39,20 @@ pub(crate) fn check_leaf_usage(certificate: &X509Certificate<'_>) -> Result<(), 
     }
 }
 
+/// An extension that must be understood and is not (RFC 5280 §4.2). Path building looks for those in
+/// every certificate but the root.
+pub(crate) fn unknown_critical(certificate: &X509Certificate<'_>) -> Option<String> {
+    let known = [
+        &oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS,
+        &oid_registry::OID_X509_EXT_KEY_USAGE,
+        &oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE,
+        &oid_registry::OID_X509_EXT_NAME_CONSTRAINTS,
+        &oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
+    ];
+    let unknown = certificate.extensions().iter().find(|extension| extension.critical && !known.contains(&&extension.oid))?;
+    Some(unknown.oid.to_id_string())
+}
+
 fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
     let strong = [
         &oid_registry::OID_SIG_ECDSA_WITH_SHA256,

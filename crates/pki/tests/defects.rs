@@ -349,6 +349,14 @@ fn an_anchor_is_looked_at_before_it_is_believed() {
     assert!(matches!(Anchors::of([made.chain[0].clone()]), Err(AnchorFault::NotCa { .. })));
     assert!(matches!(Anchors::of([CertificateDer::from(vec![1, 2, 3])]), Err(AnchorFault::Rejected(_))));
     assert!(matches!(Anchors::from_pem("no"), Err(AnchorFault::Pem(_))));
+    let mut odd = Plan::new();
+    let mut extension = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+    odd.root.custom_extensions = vec![extension.clone()];
+    assert!(Anchors::of([odd.make().root]).is_ok(), "unknown, but not critical");
+    extension.set_criticality(true);
+    let mut odd = Plan::new();
+    odd.root.custom_extensions = vec![extension];
+    assert!(matches!(Anchors::of([odd.make().root]), Err(AnchorFault::Critical { oid, .. }) if oid == "1.3.6.1.4.1.99999.1"));
     let again = Anchors::from_pem(&made.anchors().to_pem()).unwrap();
     assert_eq!(again.subjects().len(), 1);
 }
