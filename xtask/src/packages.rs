@@ -72,7 +72,8 @@ fn python() -> anyhow::Result<()> {
         return Ok(());
     }
     say("== PyPI packages of the real-client tests");
-    step("a folder for them", &mut command(&format!("python3 -m venv {}", venv.display())))?;
+    // Debian's own Python, which the Debian packages above made fit for this; another one first in PATH may lack what it needs.
+    step("a folder for them", &mut command(&format!("/usr/bin/python3 -m venv --clear {}", venv.display())))?;
     let install = "-m pip --quiet --disable-pip-version-check install --only-binary :all: -r crates/interop/py/requirements.txt";
     step("libre and PJSIP from PyPI", &mut command(&format!("{} {install}", python.display())))
 }
