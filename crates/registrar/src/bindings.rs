@@ -61,6 +61,8 @@ impl Bindings {
     pub(crate) fn put(&mut self, user: &UserName, index: &mut Index, asked: &Asked<'_>, order: &Order<'_>, at: Mark) -> bool {
         index.join(at.flow, user);
         let Some(binding) = self.list.iter_mut().find(|binding| binding.is_meant_by(asked)) else {
+            // Most users have one phone; room for four would be most of what they cost.
+            self.list.reserve_exact(1);
             self.list.push(Binding::new(asked, order, at.flow, at.bound, at.now));
             return true;
         };

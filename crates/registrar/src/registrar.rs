@@ -253,3 +253,33 @@ impl Registrar {
         removed
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// What the indexes forget to forget cannot be seen from outside, and would grow for ever.
+    #[test]
+    fn the_indexes_hold_nothing_that_is_over() {
+        let (mut registrar, user, now) = (Registrar::new("verbund.test", Limits::DEFAULT), UserName::parse("a").unwrap(), Instant::now());
+        let register = |registrar: &mut Registrar, cseq: u32, flow, contact: &str| {
+            let text = format!(
+                "REGISTER sip:verbund.test SIP/2.0\r\nTo: <sip:a@verbund.test>\r\nCall-ID: x\r\nCSeq: {cseq} REGISTER\r\n\
+                 Contact: {contact}\r\nContent-Length: 0\r\n\r\n"
+            );
+            registrar.register(&Message::parse(Bytes::from(text)).unwrap(), &user, Flow(flow), now).unwrap();
+            (registrar.index.flows.len(), registrar.index.due.len())
+        };
+        assert_eq!(register(&mut registrar, 1, 1, "<sip:a@192.0.2.1>, <sip:b@192.0.2.1>"), (1, 1));
+        assert_eq!(register(&mut registrar, 2, 2, "<sip:a@192.0.2.1>;expires=60"), (2, 1), "b is still on the first flow");
+        assert_eq!(register(&mut registrar, 3, 2, "<sip:b@192.0.2.1>"), (1, 1));
+        assert_eq!(register(&mut registrar, 4, 2, "<sip:b@192.0.2.1>;expires=0"), (1, 1));
+        registrar.handle_timeout(now + Duration::from_secs(60));
+        assert!(registrar.users.is_empty() && registrar.index.flows.is_empty() && registrar.index.due.is_empty());
+    }
+}

@@ -267,6 +267,14 @@ fn a_nonce_lives_five_minutes() {
 }
 
 #[test]
+fn a_nonce_that_was_never_used_grows_old_all_the_same() {
+    let mut door = Door::new();
+    let challenge = door.challenge(FLOW);
+    door.now += NONCE_LIFETIME + Duration::from_secs(1);
+    assert_eq!(door.register(&answer(&challenge[0], "alice", PASSWORD, 1)), Err(Denied::Stale));
+}
+
+#[test]
 fn a_restart_makes_every_nonce_stale() {
     let mut door = Door::new();
     let challenge = door.challenge(FLOW);
