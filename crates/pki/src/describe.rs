@@ -1,5 +1,5 @@
 //! What a certificate says, for people and for records. Nothing here is a check: who wants to
-//! believe a certificate calls [`verify`](crate::verify).
+//! believe a certificate calls [`verify`](crate::verify()).
 
 use std::time::{Duration, SystemTime};
 

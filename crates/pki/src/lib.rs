@@ -1,10 +1,10 @@
 //! The enterprise CA and what certificates say: issue them, and verify a chain that a peer shows.
 //!
 //! Whether the holder of a verified certificate may be where it is, is not known here: `trust`
-//! decides that with the topology. Start with [`Authority`] (it issues) and [`verify`] (it judges
+//! decides that with the topology. Start with [`Authority`] (it issues) and [`verify()`] (it judges
 //! a chain and leaves a [`VerifiedCertificate`] behind, the proof that the check took place).
 //!
-//! Time is an argument everywhere; randomness comes from one function, [`random`].
+//! Time is an argument everywhere; randomness comes from one function, [`random()`].
 
 mod anchors;
 mod authority;

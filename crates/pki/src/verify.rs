@@ -83,7 +83,7 @@ impl ExtendedKeyUsageValidator for Purpose {
     }
 }
 
-/// A certificate that was checked: path, dates, purpose, strength, revocation. Only [`verify`]
+/// A certificate that was checked: path, dates, purpose, strength, revocation. Only [`verify()`]
 /// makes one, so holding it is the proof that the check took place (at that moment).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VerifiedCertificate {

@@ -210,3 +210,23 @@ fn an_empty_list_trusts_nobody_and_is_refused() {
     assert_eq!(faults.to_string(), "line 4, column 1: the pool a.test has no [[pool.server]]");
     assert!(Topology::parse("").is_err());
 }
+
+#[test]
+fn a_damaged_file_is_refused_with_a_place_inside_it() {
+    let lines = GOOD.lines().count() + 1;
+    for position in 0..GOOD.len() {
+        for damage in ["", "\"", "é", "\n", "\u{0}", "]"] {
+            let text = format!("{}{damage}{}", &GOOD[..position], &GOOD[position + 1..]);
+            if let Err(Faults(faults)) = Topology::parse(&text) {
+                assert!(!faults.is_empty());
+                assert!(faults.iter().all(|fault| (1..=lines + 1).contains(&fault.line) && fault.column >= 1), "{text}\n{faults:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_endless_file_is_not_read() {
+    let text = format!("{GOOD}#{}", "x".repeat(Topology::FILE_BYTES_MAX));
+    assert!(Topology::parse(&text).unwrap_err().to_string().contains("more than"));
+}

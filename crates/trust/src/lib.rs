@@ -4,7 +4,7 @@
 //! in the workspace decides this. What a peer may ask for afterwards is left to `node` and `proxy`,
 //! sockets to `net`.
 //!
-//! Start with [`judge`]. [`tls`] makes the rustls configurations that ask the same question during
+//! Start with [`judge()`]. [`tls`] makes the rustls configurations that ask the same question during
 //! the handshake.
 
 mod judge;
