@@ -243,7 +243,7 @@ fn extensions_we_do_not_know_are_named() {
 #[test]
 fn the_path_is_kept_in_order_and_given_back() {
     let mut desk = Desk::new();
-    let path = ["Path: <sip:p2.verbund.test;lr>, <sip:p1.verbund.test;lr;ob>;x=\"a", "Path: <sip:p0.verbund.test;lr>"];
+    let path = ["Path: <sip:p2.verbund.test;lr>, <sip:p1.verbund.test;lr;ob>;x=\"a, b\"", "Path: <sip:p0.verbund.test;lr>"];
     let expected = ["<sip:p2.verbund.test;lr>", "<sip:p1.verbund.test;lr;ob>", "<sip:p0.verbund.test;lr>"];
     let registered = desk.register(&[path[0], path[1], "Supported: path", "Contact: <sip:a@192.0.2.4>"]).unwrap();
     assert_eq!(registered.path, expected);
