@@ -10,11 +10,13 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    sign::SingleCertAndKey,
 };
-use rustls_pki_types::{PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{ServerName, UnixTime};
 
 use super::{
     Clock, TlsFault, VERSIONS, provider,
+    server::certified,
     verifier::{refused, system_time, whole},
 };
 use crate::Refusal;
@@ -44,9 +46,7 @@ pub fn client_config(
     let builder = ClientConfig::builder_with_details(provider, clock).with_protocol_versions(VERSIONS).map_err(TlsFault::Library)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {
-        Some(ClientIdentity { chain, key }) => {
-            builder.with_client_auth_cert(chain, PrivateKeyDer::Pkcs8(key.to_der()?)).map_err(TlsFault::Identity)?
-        }
+        Some(ClientIdentity { chain, key }) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(chain, key)?))),
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();

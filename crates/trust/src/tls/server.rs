@@ -6,11 +6,12 @@ use arc_swap::ArcSwap;
 use pki::{CertificateDer, Key};
 use rustls::{
     ServerConfig,
-    crypto::CryptoProvider,
+    crypto::{CryptoProvider, aws_lc_rs::sign::any_supported_type},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use rustls_pki_types::PrivateKeyDer;
+use zeroize::Zeroize as _;
 
 use super::{Clock, TlsFault, VERSIONS, provider, verifier::Verifier};
 use crate::{Listener, LivePolicy};
@@ -59,10 +60,15 @@ impl ResolvesServerCert for ServerIdentity {
     }
 }
 
-/// A chain and its key as rustls wants them, checked to belong together.
+/// A chain and its key as rustls wants them, checked to belong together. The key's octets are wiped
+/// once the TLS library has read them.
 pub(super) fn certified(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<CertifiedKey, TlsFault> {
-    let key = PrivateKeyDer::Pkcs8(key.to_der()?);
-    CertifiedKey::from_der(chain, key, &provider()).map_err(TlsFault::Identity)
+    let mut octets = PrivateKeyDer::Pkcs8(key.to_der()?);
+    let signing_key = any_supported_type(&octets);
+    octets.zeroize();
+    let certified = CertifiedKey::new(chain, signing_key.map_err(TlsFault::Identity)?);
+    certified.keys_match().map_err(TlsFault::Identity)?;
+    Ok(certified)
 }
 
 /// TLS for SIP on a port of this kind. A certificate is asked for on every port, and demanded on
