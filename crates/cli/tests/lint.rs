@@ -1,6 +1,6 @@
 //! What `verbund sip lint` says, held against golden files (`UPDATE_GOLDEN=1` rewrites them).
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 use std::{
     io::Write as _,

@@ -134,9 +134,12 @@ impl Organisation {
         check_time("issuing CA", authority.issuing(), now)?;
         let topology = read_topology(&layout, &manifest)?;
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
-        publish_if_new(&store, &layout, &topology, now).await?;
-        let certificate = current_certificate(&layout, &authority, &topology, &manifest.server_name, &store, now).await?;
-        let users = store.users().await?;
+        let opened = async {
+            publish_if_new(&store, &layout, &topology, now).await?;
+            let certificate = current_certificate(&layout, &authority, &topology, &manifest.server_name, &store, now).await?;
+            Ok((certificate, store.users().await?))
+        };
+        let (certificate, users) = or_close(&store, opened).await?;
         Ok(Self { layout, manifest, topology, authority, store, certificate, users })
     }
 
@@ -170,6 +173,18 @@ impl Organisation {
         }
         Ok(added)
     }
+}
+
+/// Does something with an open store; if it fails the store is closed, so that its files are left as they were found.
+///
+/// # Errors
+/// What the work gives.
+pub(crate) async fn or_close<T>(store: &Embedded, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let result = work.await;
+    if result.is_err() {
+        store.close().await;
+    }
+    result
 }
 
 fn check_files(layout: &Layout) -> anyhow::Result<()> {

@@ -61,7 +61,8 @@ pub(crate) fn run(args: &args::Up) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let (start, ports) = start(&data, args).await?;
-        serve::serve(start, ports, |start| announce(args, start)).await
+        let store = start.organisation.store.clone();
+        organisation::or_close(&store, serve::serve(start, ports, |start| announce(args, start))).await
     })
 }
 
@@ -129,10 +130,14 @@ fn policy(media: Media) -> MediaPolicy {
 
 async fn later_start(data: &Path, args: &args::Up, lock: store::Lock, now: SystemTime) -> anyhow::Result<(Start, Ports)> {
     let mut organisation = Organisation::open(data, lock, now).await?;
-    check_settled(data, args, &organisation)?;
-    let listed = organisation.topology.server(&organisation.manifest.server_name).map(|server| *server.listeners());
-    let ports = Ports::take(args.listen, args.https, listed)?;
-    let added = organisation.add_missing(&args.users, now).await?;
+    let store = organisation.store.clone();
+    let settled = async {
+        check_settled(data, args, &organisation)?;
+        let listed = organisation.topology.server(&organisation.manifest.server_name).map(|server| *server.listeners());
+        let ports = Ports::take(args.listen, args.https, listed)?;
+        Ok((ports, organisation.add_missing(&args.users, now).await?))
+    };
+    let (ports, added) = organisation::or_close(&store, settled).await?;
     Ok((Start::of(organisation, ports.taken, false, added), ports))
 }
 

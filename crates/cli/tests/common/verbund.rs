@@ -1,0 +1,203 @@
+//! The program under test in a data directory of its own.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that nobody has now, below the range that outgoing connections take theirs from.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 20_000 + (std::process::id() % 1_000) as u16 * 12;
+    loop {
+        let port = 20_000 + (start - 20_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The program, without the variables of whoever runs the tests.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verbund"));
+    for variable in ["VERBUND_DATA", "VERBUND_LOG", "XDG_DATA_HOME", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Exit code and the one line on standard error of a command that must fail.
+pub fn complaint(output: &Output) -> (i32, String) {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    let complaints: Vec<&str> = said.lines().filter(|line| line.starts_with("verbund: ")).collect();
+    assert_eq!(complaints.len(), 1, "one line says what is wrong: {said}");
+    (output.status.code().unwrap_or(-1), complaints[0].to_owned())
+}
+
+/// `verbund up` that must not come up.
+pub fn refused(data: &Path, args: &[&str]) -> String {
+    let ports = [format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port())];
+    let mut command = program();
+    command.args(["up", "--json", "--data"]).arg(data);
+    for (name, port) in ["--listen", "--https"].iter().zip(&ports) {
+        if !args.contains(name) {
+            command.args([name, port.as_str()]);
+        }
+    }
+    let output = ends(command.args(args));
+    assert!(output.stdout.is_empty(), "nothing is ready: {output:?}");
+    let (code, said) = complaint(&output);
+    assert_eq!(code, 1, "{said}");
+    said
+}
+
+/// Runs a command that must end by itself.
+pub fn ends(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let (send, ended) = mpsc::channel();
+    thread::spawn(move || send.send(child.wait_with_output().unwrap()));
+    ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        signal(pid, "KILL");
+        panic!("{command:?} did not end by itself")
+    })
+}
+
+/// Sends a signal to one process.
+pub fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
+}
+
+/// A server that is up. Dropping it ends it hard.
+pub struct Verbund {
+    child: Child,
+    pub ready: Value,
+    log: Arc<Mutex<String>>,
+}
+
+impl Verbund {
+    /// Brings up what is in `data`, or makes it.
+    pub fn up(data: &Path, args: &[&str]) -> Self {
+        let (sip, https) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        Self::up_at(data, &[&["--listen", &sip, "--https", &https], args].concat())
+    }
+
+    /// The same with all addresses in `args`.
+    pub fn up_at(data: &Path, args: &[&str]) -> Self {
+        let mut command = program();
+        command.args(["up", "--json", "--data"]).arg(data).args(args);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = follow(child.stderr.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        let stdout = child.stdout.take().unwrap();
+        thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+        let Ok(line) = lines.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("not ready: {}", log.lock().unwrap())
+        };
+        Self { child, ready: serde_json::from_str(&line).unwrap(), log }
+    }
+
+    /// What it said of itself.
+    pub fn said(&self, key: &str) -> &str {
+        self.ready[key].as_str().unwrap()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.said("data").into()
+    }
+
+    /// The password of a user, as the ready line has it.
+    pub fn password(&self, user: &str) -> String {
+        let aor = format!("sip:{user}@{}", self.said("domain"));
+        let entry = self.ready["users"].as_array().unwrap().iter().find(|entry| entry["aor"] == aor.as_str());
+        entry.unwrap()["password"].as_str().unwrap().to_owned()
+    }
+
+    /// An administrator's command that must succeed; what it printed.
+    pub fn command(&self, args: &[&str]) -> String {
+        let output = self.try_command(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same as JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.command(&[args, &["--json"]].concat())).unwrap()
+    }
+
+    pub fn try_command(&self, args: &[&str]) -> Output {
+        ends(program().args(args).arg("--data").arg(self.data()))
+    }
+
+    /// Standard error until now.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log holds this.
+    pub fn wait_for_log(&self, what: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.log().contains(what) {
+            assert!(Instant::now() < end, "no {what:?} in {}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "did not end: {}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Verbund {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn follow(mut from: impl std::io::Read + Send + 'static) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&log);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read) = from.by_ref().read(&mut buffer) {
+            if read == 0 {
+                return;
+            }
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+    });
+    log
+}

@@ -1,0 +1,11 @@
+//! `verbund up` and the commands that talk to it, as a person or a script meets them: the real program, real TLS.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod errors;
+mod signals;
+mod starts;
