@@ -146,7 +146,8 @@ impl Root {
         let params = profile::issuing(&name, organisation, domains, &Serial::generate()?, validity);
         let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
         let issuing = params.signed_by(&key, &issuer)?.der().clone();
-        Ok(Authority { root: self.certificate.clone(), issuing, key, domains: domains.to_vec() })
+        let anchors = anchors(&self.certificate)?;
+        Ok(Authority { root: self.certificate.clone(), anchors, issuing, key, domains: domains.to_vec() })
     }
 }
 
@@ -154,6 +155,8 @@ impl Root {
 #[derive(Debug)]
 pub struct Authority {
     root: CertificateDer<'static>,
+    /// The root once more, as one who believes it.
+    anchors: Anchors,
     issuing: CertificateDer<'static>,
     key: Key,
     domains: Vec<Fqdn>,
@@ -170,6 +173,7 @@ impl Authority {
     /// The CA as its files have it. The domains are read back from its name constraints.
     pub fn load(root: &str, issuing: &str, issuing_key: &str) -> Result<Self, AuthorityFault> {
         let root = only_certificate("root", root)?;
+        let anchors = anchors(&root)?;
         let issuing = only_certificate("issuing", issuing)?;
         let key = Key::from_pem(issuing_key)?;
         check_key("issuing", &issuing, &key)?;
@@ -177,7 +181,7 @@ impl Authority {
             return Err(AuthorityFault::Foreign { which: "issuing" });
         }
         let domains = permitted_names(&issuing).ok_or(AuthorityFault::Foreign { which: "issuing" })?;
-        Ok(Self { root, issuing, key, domains })
+        Ok(Self { root, anchors, issuing, key, domains })
     }
 
     /// The root's certificate in PEM: what phones get.
@@ -212,8 +216,7 @@ impl Authority {
 
     /// What its members believe: the root.
     pub fn anchors(&self) -> Anchors {
-        // A root that we made or checked at loading passes the lint of anchors.
-        Anchors::of([self.root.clone()]).unwrap_or_else(|_| Anchors::nobody())
+        self.anchors.clone()
     }
 
     /// Issues a server's certificate for a key whose private half stays where it was made.
@@ -275,6 +278,10 @@ fn only_certificate(which: &'static str, pem: &str) -> Result<CertificateDer<'st
         Some(certificate) if all.is_empty() => Ok(certificate),
         Some(_) | None => Err(AuthorityFault::Foreign { which }),
     }
+}
+
+fn anchors(root: &CertificateDer<'static>) -> Result<Anchors, AuthorityFault> {
+    Anchors::of([root.clone()]).map_err(|_| AuthorityFault::Foreign { which: "root" })
 }
 
 fn check_key(which: &'static str, certificate: &CertificateDer<'_>, key: &Key) -> Result<(), AuthorityFault> {

@@ -109,6 +109,10 @@ fn files_that_do_not_belong_together_are_refused() {
     assert_eq!(load(&one, &one, &two), AuthorityFault::KeyMismatch { which: "issuing" });
     let leaf = issued(&one).chain_pem();
     assert!(matches!(Authority::load(&one.root_pem(), &leaf, one.key_pem().unwrap().expose()), Err(AuthorityFault::Foreign { .. })));
+    assert!(matches!(
+        Authority::load(&leaf, &one.issuing_pem(), one.key_pem().unwrap().expose()),
+        Err(AuthorityFault::Foreign { which: "root" })
+    ));
     assert!(matches!(Authority::load("", "", ""), Err(AuthorityFault::Pem { which: "root", .. })));
     assert!(matches!(
         Root::load(&root.certificate_pem(), one.key_pem().unwrap().expose()),
