@@ -176,6 +176,8 @@ mod tests {
         check_note(&PLAIN.replace(";branch=z9hG4bKx", ""), None, "branch");
         check_note(&PLAIN.replace(";tag=1", ""), None, "tag");
         check_note(&PLAIN.replace("Content-Length: 0\r\n", ""), None, "Content-Length");
+        let sdp = "Content-Type: application/sdp\r\n\r\nv=0\r\nm=audio 9 RTP/AVP 0\r\n";
+        check_note(&PLAIN.replace("Content-Length: 0\r\n\r\n", sdp), Some(488), "encrypted");
     }
 
     #[test]

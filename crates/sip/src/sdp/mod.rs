@@ -1,6 +1,25 @@
 //! What a session description says about encryption (P3, row N26). It reads; it never edits.
+//!
+//! Start with [`check`]. Finding the descriptions in a message is `bodies`' chapter, judging one is
+//! `description`'s, and what counts as a key is `keys`'.
+//!
+//! The reader is strict where two programs might read differently: what cannot be read for certain is
+//! refused, for the phone behind us may read it in the way that hurts.
+
+mod bodies;
+mod description;
+mod keys;
 
 use crate::Message;
+
+/// Bytes of one session description.
+pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
+/// Lines of one session description.
+pub const DESCRIPTION_LINES_MAX: usize = 4_000;
+/// How deep multipart bodies may be nested.
+pub const MULTIPART_DEPTH_MAX: usize = 4;
+/// Parts of one message's body, all levels together.
+pub const PARTS_MAX: usize = 32;
 
 /// Why a body may not pass where media must be encrypted. The words go into the Warning header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -23,10 +42,19 @@ pub enum Unprotected {
     Opaque,
 }
 
-/// What the bodies of a message say about media.
+/// What the bodies of a message say about media. A message without a session description passes, and so
+/// does a description without media.
 ///
 /// # Errors
 /// The first session description that would let media travel unencrypted, or could not be judged.
-pub fn check(_message: &Message) -> Result<(), Unprotected> {
-    Ok(())
+pub fn check(message: &Message) -> Result<(), Unprotected> {
+    bodies::check(message)
+}
+
+/// The same of one session description alone.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_description(text: &[u8]) -> Result<(), Unprotected> {
+    description::check(text).map(drop)
 }
