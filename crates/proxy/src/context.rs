@@ -163,13 +163,13 @@ impl Context {
         Message::parse(self.request.clone()).ok()
     }
 
-    /// When something is due.
+    /// When something is due: the first open branch, or what the whole waits for once none is open.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        let own = match self.state {
+        let open = self.branches.iter().filter(|branch| branch.is_pending()).map(|branch| branch.deadline).min();
+        open.or(match self.state {
             State::Proceeding => None,
             State::Completed(until) | State::Accepted(until) => Some(until),
-        };
-        self.branches.iter().filter(|branch| branch.is_pending()).map(|branch| branch.deadline).chain(own).min()
+        })
     }
 
     fn is_pending(&self) -> bool {
@@ -271,9 +271,12 @@ impl Context {
         let Some(branch) = self.branches.get_mut(index) else { return };
         branch.cancel = Cancel::Sent;
         branch.deadline = now + desk.settings.timers.cancelled;
-        desk.send(branch.flow, bytes);
+        if !bytes.is_empty() {
+            desk.send(branch.flow, bytes);
+        }
     }
 
+    /// Empty when the request is not kept any more, which it is as long as a branch is open.
     fn hop_request(&self, method: &str, index: usize, to: Option<&str>, reason: Option<&str>, desk: &Desk) -> Bytes {
         let (Some(invite), Some(branch)) = (self.message(), self.branches.get(index)) else { return Bytes::new() };
         let id = BranchId { context: self.number, index: index as u8, route_hash: self.route_hash };

@@ -18,7 +18,6 @@ mod request;
 mod response;
 mod secret;
 mod settings;
-mod stand_in;
 mod table;
 mod token;
 
@@ -26,5 +25,5 @@ pub use counters::Counters;
 pub use proxy::{Forward, NewRequest, Proxy, Target};
 pub use registrar::{Flow, UserName};
 pub use settings::{Limits, Settings, Timers};
-pub use stand_in::MediaPolicy;
 pub use token::{Leg, Route};
+pub use topology::MediaPolicy;

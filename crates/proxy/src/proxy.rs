@@ -400,7 +400,11 @@ impl Incoming<'_> {
             return Fate::Stays;
         }
         let Some(branch) = context.branches.get(self.index) else { return Fate::Stays };
-        let asked = if context.is_invite { method == "INVITE" } else { context.request.starts_with(method.as_bytes()) };
+        let asked = if context.is_invite {
+            method == "INVITE"
+        } else {
+            context.request.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.starts_with(b" "))
+        };
         if !asked {
             desk.counters.stray_responses += 1;
             return Fate::Stays;

@@ -28,7 +28,7 @@ fn a_call_rings_is_answered_acknowledged_and_ended() {
     scene.reply_with(BOB, &invite, "200 OK", "", SRTP);
     let answer = scene.expect_status(ALICE, 200);
 
-    let mut ack = following(Ask::new("ACK").to_tagged("tag-2"), &answer);
+    let mut ack = following(Ask::new("ACK").within("tag-2"), &answer);
     ack.uri = "sip:bob@192.0.2.2:5061;transport=tls".to_owned();
     assert_eq!(route_of(&scene, &ack), Route::Dialog { from: leg(ALICE, "alice"), to: leg(BOB, "bob") });
     scene.send(ALICE, &ack, &[device(BOB, 1000)]);

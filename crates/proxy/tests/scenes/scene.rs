@@ -96,10 +96,6 @@ impl Scene {
         }
     }
 
-    pub(crate) fn drain(&mut self) {
-        while self.proxy.poll_output().is_some() {}
-    }
-
     /// Time passes, every timer in its turn.
     pub(crate) fn pass(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
@@ -183,7 +179,7 @@ impl Ask {
         self
     }
 
-    pub(crate) fn to_tagged(mut self, tag: &str) -> Self {
+    pub(crate) fn within(mut self, tag: &str) -> Self {
         self.to = format!("<sip:bob@verbund.test>;tag={tag}");
         self
     }

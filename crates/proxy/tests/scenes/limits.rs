@@ -1,0 +1,92 @@
+//! What peers can make grow, and where it ends.
+
+use sip::{Name, Reply, Status};
+
+use crate::scene::{ALICE, Ask, BOB, CAROL, Scene, device, message};
+
+fn numbered(method: &'static str, n: u32) -> Ask {
+    let mut ask = if method == "INVITE" { Ask::invite() } else { Ask::new(method) };
+    ask.cseq = n;
+    ask
+}
+
+#[test]
+fn a_full_server_says_so_and_when_to_come_back() {
+    let mut scene = Scene::with(|settings| settings.limits.transactions_max = 2);
+    for n in 1..=2 {
+        scene.send(ALICE, &numbered("MESSAGE", n), &[device(BOB, 1000)]);
+        scene.expect_method(BOB, "MESSAGE");
+    }
+    scene.send(CAROL, &numbered("MESSAGE", 3), &[device(BOB, 1000)]);
+    let refused = scene.expect_status(CAROL, 503);
+    assert_eq!(refused.first(Name::RetryAfter), Some("5"));
+    scene.silence();
+    assert_eq!(scene.proxy.counters().refused_full, 1);
+}
+
+#[test]
+fn one_connection_cannot_fill_the_server() {
+    let mut scene = Scene::with(|settings| settings.limits.transactions_per_flow_max = 2);
+    for n in 1..=2 {
+        scene.send(ALICE, &numbered("MESSAGE", n), &[device(BOB, 1000)]);
+        scene.expect_method(BOB, "MESSAGE");
+    }
+    scene.send(ALICE, &numbered("MESSAGE", 3), &[device(BOB, 1000)]);
+    scene.expect_status(ALICE, 503);
+    scene.send(CAROL, &numbered("MESSAGE", 3), &[device(BOB, 1000)]);
+    scene.expect_method(BOB, "MESSAGE");
+}
+
+#[test]
+fn a_full_server_still_lets_an_ack_through() {
+    let mut scene = Scene::with(|settings| settings.limits.transactions_max = 0);
+    scene.send(ALICE, &Ask::new("ACK"), &[device(BOB, 1000)]);
+    scene.expect_method(BOB, "ACK");
+}
+
+#[test]
+fn a_stranger_who_never_acknowledges_costs_a_bounded_amount() {
+    let mut scene = Scene::with(|settings| settings.limits.answers_per_flow_max = 3);
+    for n in 1..=10 {
+        let ask = numbered("INVITE", n);
+        let request = scene.ask(ALICE, &ask);
+        let response = Reply::to(&message(&ask.text()), Status::PROXY_AUTHENTICATION_REQUIRED, "t").finish();
+        scene.proxy.answer(request, response, scene.now);
+        scene.expect_status(ALICE, 407);
+    }
+    assert_eq!(scene.proxy.transactions(), 3);
+}
+
+#[test]
+fn a_fork_leaves_out_the_least_wanted_devices() {
+    let mut scene = Scene::with(|settings| settings.limits.branches_max = 2);
+    let targets: Vec<_> = (1..=5).map(|n| device(proxy::Flow(10 + n), n as u16 * 100)).collect();
+    scene.send(ALICE, &Ask::new("MESSAGE"), &targets);
+    for flow in [15, 14] {
+        let sent = scene.expect_method(proxy::Flow(flow), "MESSAGE");
+        scene.reply(proxy::Flow(flow), &sent, "480 Temporarily Unavailable");
+    }
+    scene.expect_status(ALICE, 480);
+    assert_eq!(scene.proxy.counters().targets_left_out, 3);
+}
+
+#[test]
+fn what_nobody_polls_does_not_pile_up() {
+    let mut scene = Scene::with(|settings| settings.limits.outputs_max = 1);
+    scene.send(ALICE, &Ask::invite(), &[device(BOB, 1000)]);
+    scene.expect_status(ALICE, 100);
+    scene.silence();
+    assert_eq!(scene.proxy.counters().outputs_dropped, 1);
+}
+
+#[test]
+fn challenges_of_a_fork_are_bounded() {
+    let mut scene = Scene::with(|settings| settings.limits.challenges_max = 2);
+    scene.send(ALICE, &Ask::new("MESSAGE"), &[device(BOB, 1000), device(CAROL, 1000)]);
+    let many = "WWW-Authenticate: Digest realm=\"x\", nonce=\"1\"\r\n".repeat(5);
+    let sent = [BOB, CAROL].map(|flow| (flow, scene.expect_method(flow, "MESSAGE")));
+    for (flow, request) in &sent {
+        scene.reply_with(*flow, request, "401 Unauthorized", &many, "");
+    }
+    assert_eq!(scene.expect_status(ALICE, 401).all(Name::WwwAuthenticate).count(), 2);
+}
