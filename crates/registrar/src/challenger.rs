@@ -54,7 +54,7 @@ pub struct Challenge {
     /// `WWW-Authenticate` or `Proxy-Authenticate`.
     pub name: Name,
     /// One header value an algorithm, in the order in which they must stand (RFC 8760 §2.1).
-    pub values: [String; 2],
+    pub values: Vec<String>,
 }
 
 /// What happened, for the metrics.
@@ -135,8 +135,10 @@ impl Challenger {
     /// A challenge for this request, good on this flow only. The same for every user, whether there is
     /// one or not.
     ///
-    /// SHA-256 stands first. Without a `Supported` header MD5 does: clients that old read the first
-    /// challenge only, and would give up on an algorithm they do not know (RFC 8760 §2.4 lets them skip it).
+    /// SHA-256 stands first, then MD5. A client that announces no extension (`Supported`) is older than
+    /// SHA-256 in SIP: it gets MD5 first, because many such read the first challenge only (SIPp 3.6), and a
+    /// phone among them, one that names itself, gets MD5 alone, because some give up on an unknown algorithm
+    /// wherever it stands (libre 1.x). Why this costs little is told in docs/decisions/0003.
     pub fn challenge(&mut self, request: &Message, flow: Flow, stale: bool, now: Instant) -> Challenge {
         self.number += 1;
         self.counters.challenged += 1;
@@ -145,10 +147,12 @@ impl Challenger {
             let stale = if stale { ", stale=true" } else { "" };
             format!("Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}", self.realm, algorithm.as_str())
         };
-        let mut values = [value(Algorithm::Sha256), value(Algorithm::Md5)];
-        if request.first(Name::Supported).is_none() {
-            values.reverse();
-        }
+        let algorithms: &[Algorithm] = match (request.first(Name::Supported), request.first(Name::UserAgent)) {
+            (Some(_), _) => &[Algorithm::Sha256, Algorithm::Md5],
+            (None, Some(_)) => &[Algorithm::Md5],
+            (None, None) => &[Algorithm::Md5, Algorithm::Sha256],
+        };
+        let values = algorithms.iter().map(|algorithm| value(*algorithm)).collect();
         let (status, name, _) = roles(request);
         Challenge { status, name, values }
     }
