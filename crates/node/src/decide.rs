@@ -2,13 +2,14 @@
 
 use std::{net::IpAddr, time::Instant};
 
+use locate::Unroutable;
 use proxy::{Forward, Leg, Route, Target};
 use registrar::{Denied, Flow, UserName};
 use sip::{Message, Name, Status};
 use topology::MediaPolicy;
 use trust::Peer;
 
-use crate::{answer::Answer, node::Node, place, session::Session};
+use crate::{answer::Answer, node::Node, session::Session};
 
 /// The one thing that happens to a request.
 pub(crate) enum Decision {
@@ -118,15 +119,25 @@ impl Node {
     }
 
     fn decide_register(&mut self, flow: Flow, request: &Message, now: Instant) -> Asked<Decision> {
-        if !matches!(self.address_of(request), Ok(Address::Server)) {
-            return refuse(Status::FORBIDDEN);
-        }
+        self.check_registrar(request)?;
         let wanted = request.to().ok().and_then(|to| self.aor(&to.uri));
         if let Some(user) = wanted.filter(|user| self.session_has(flow, user)) {
             return Ok(Decision::Register { user });
         }
         let user = self.prove(flow, request, now)?;
         Ok(Decision::Register { user })
+    }
+
+    /// A REGISTER names the domain of the location service (RFC 3261 §10.2). A phone that was told an address instead of a name
+    /// writes that; it reached us, and To says whose bindings it means.
+    fn check_registrar(&self, request: &Message) -> Asked<()> {
+        let uri = request.request_uri().map_err(|fault| Decision::Answer(Answer::new(fault.status())))?;
+        match locate::destination(&self.topology, &uri) {
+            Ok(_) | Err(Unroutable::Address(_)) => Ok(()),
+            Err(unroutable @ (Unroutable::Foreign(_) | Unroutable::Scheme(_))) => {
+                Err(Decision::Answer(Answer::warned(unroutable.status(), self.name(), unroutable)))
+            }
+        }
     }
 
     /// Who sends this request: the From must be a user who signed in on this very connection, or who does so now.
@@ -189,14 +200,8 @@ impl Node {
 
     fn address_of(&self, request: &Message) -> Asked<Address> {
         let Ok(uri) = request.request_uri() else { return refuse(Status::BAD_REQUEST) };
-        match place::place_of(&self.topology, &uri) {
-            place::Place::Here => {}
-            place::Place::UnroutableScheme => return refuse(Status::UNSUPPORTED_URI_SCHEME),
-            // N19: a fresh organisation federates with nobody.
-            place::Place::Foreign => {
-                return Err(Decision::Answer(Answer::warned(Status::FORBIDDEN, self.name(), "this organisation federates with nobody")));
-            }
-        }
+        locate::destination(&self.topology, &uri)
+            .map_err(|unroutable| Decision::Answer(Answer::warned(unroutable.status(), self.name(), &unroutable)))?;
         if uri.user.is_none() {
             return Ok(Address::Server);
         }
@@ -258,7 +263,7 @@ impl Node {
     /// The other end's device: over the connection the dialog began on, or over the one it has come back with.
     fn device_in_dialog(&self, to: &Leg, request: &Message, now: Instant) -> Option<Target> {
         let uri = request.request_uri().ok()?;
-        let ours = matches!(place::place_of(&self.topology, &uri), place::Place::Here);
+        let ours = locate::serves(&self.topology, &uri);
         if let Some(instance) = uri.params.value("gr").filter(|_| ours) {
             return self.devices(&to.user, Some(instance), now).into_iter().next();
         }

@@ -7,7 +7,6 @@ mod answer;
 mod counters;
 mod decide;
 mod node;
-mod place;
 mod session;
 
 pub use counters::Counters;

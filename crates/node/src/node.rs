@@ -95,11 +95,7 @@ impl Node {
     pub fn new(settings: Settings, directory: Directory, secrets: Secrets, now: Instant) -> Self {
         let Settings { topology, domain, name, port, also_named, limits } = settings;
         let sent_by = format!("{name}:{port}");
-        let policy = match topology.media() {
-            MediaPolicy::Require => proxy::MediaPolicy::Require,
-            MediaPolicy::Support => proxy::MediaPolicy::Support,
-        };
-        let mut proxy = proxy::Settings::new(sent_by.clone(), policy);
+        let mut proxy = proxy::Settings::new(sent_by.clone(), topology.media());
         proxy.realm = Some(domain.clone());
         proxy.aliases = std::iter::once(domain.clone()).chain(also_named.iter().cloned()).collect();
         let names: Vec<&str> = std::iter::once(name.as_str()).chain(also_named.iter().map(String::as_str)).collect();
