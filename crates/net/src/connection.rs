@@ -1,0 +1,410 @@
+//! An open connection: bytes in, messages to the core; messages from the core, bytes out.
+//!
+//! Written as one poll function so that an idle connection holds its keys and nothing else: buffers are the thread's
+//! (`scratch`), timers exist only while something is half done. Each poll works in turns of read, deliver, write; all
+//! that is due goes out in one run of records and one system call.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use registrar::Flow;
+use sip::{Frame, Framer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::mpsc::{OwnedPermit, error::SendError, error::TrySendError},
+    time::{Sleep, sleep_until},
+};
+
+use crate::{
+    core::Event,
+    fault,
+    link::{Closing, Due, Link},
+    scratch::{self, READ_BYTES, Scratch},
+    shared::Shared,
+    sources::Seat,
+    tls::{Failure, Step, Tls},
+};
+
+/// Turns in one poll; after them other connections have theirs.
+const TURNS_MAX: usize = 8;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    #[error("the other side closed it")]
+    ByPeer,
+    #[error("the other side went away without a word")]
+    Eof,
+    #[error("{0}")]
+    Ours(&'static str),
+    #[error("the outbox is full: the other side reads too slowly")]
+    Overflow,
+    #[error("nothing of what waits was taken in time: the other side does not read")]
+    NotReading,
+    #[error("a message begun was not finished in time")]
+    SlowMessage,
+    #[error("the stream cannot be framed: {0}")]
+    Unframed(sip::Fault),
+    #[error("TLS: {0}")]
+    Tls(#[from] Failure),
+    #[error("socket: {0}")]
+    Socket(#[from] io::Error),
+    #[error("the core is gone")]
+    NoCore,
+}
+
+impl Ended {
+    /// Whether the other side may still be told.
+    pub(crate) fn is_orderly(&self) -> bool {
+        match self {
+            Self::ByPeer | Self::Ours(_) | Self::SlowMessage | Self::Unframed(_) | Self::Tls(_) | Self::NoCore => true,
+            Self::Eof | Self::Overflow | Self::NotReading | Self::Socket(_) => false,
+        }
+    }
+}
+
+type Reservation = Pin<Box<dyn Future<Output = Result<OwnedPermit<Event>, SendError<()>>> + Send>>;
+
+/// One connection that `trust` let in.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    tls: Tls,
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    /// Holds a message that is not whole; none between messages.
+    framer: Option<Box<Framer>>,
+    /// Ciphertext that the socket did not take yet.
+    pending: Vec<u8>,
+    /// The core's queue is full; this becomes a place in it.
+    reservation: Option<Reservation>,
+    /// Rings when something half done should be done.
+    alarm: Option<Pin<Box<Sleep>>>,
+    message_since: Option<Instant>,
+    write_since: Option<Instant>,
+    /// Nothing more comes in; what came is delivered first.
+    over: Option<Ended>,
+    presence: Presence,
+    _seat: Seat,
+}
+
+/// Whether everything received so far is with the core.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Delivered {
+    All,
+    /// The core has enough of this connection, or of all; reading waits.
+    Waiting,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, tls: Tls, early: &[u8], link: Arc<Link>, shared: Arc<Shared>, seat: Seat) -> Self {
+        let framer = (!early.is_empty()).then(|| {
+            let mut framer = Box::new(Framer::new(shared.limits.message));
+            framer.handle_input(early);
+            framer
+        });
+        let presence = Presence::new(link.flow, &shared);
+        let over = tls.is_peer_closed().then_some(Ended::ByPeer);
+        Self {
+            stream,
+            tls,
+            link,
+            shared,
+            framer,
+            pending: Vec::new(),
+            reservation: None,
+            alarm: None,
+            message_since: None,
+            write_since: None,
+            over,
+            presence,
+            _seat: seat,
+        }
+    }
+
+    /// Until it is to end.
+    pub(crate) async fn serve(&mut self) -> Ended {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Tells the core that the connection is gone, behind everything it said, then the other side, as far as `ended`
+    /// allows. Bounded by the limit on closing.
+    pub(crate) async fn end(mut self, ended: Ended) {
+        let flow = self.link.flow;
+        tracing::debug!(flow = flow.0, remote = %self.link.facts.remote, reason = %ended, "connection ended");
+        if self.shared.events.send(Event::Closed { flow }).await.is_ok() {
+            self.presence.reported = true;
+        }
+        let time = self.shared.limits.closing();
+        self.finish(&ended, time).await;
+    }
+
+    /// Does what can be done now; ready when the connection is to end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.link.register(cx.waker());
+        for _ in 0..TURNS_MAX {
+            match scratch::with(|scratch| self.turn(cx, scratch)) {
+                Ok(true) => {}
+                Ok(false) => return self.poll_alarm(cx),
+                Err(ended) => return Poll::Ready(ended),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Read, deliver, write. Says whether anything moved.
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<bool, Ended> {
+        let free = self.poll_pending(cx)?;
+        if !free && !self.link.is_closing() {
+            // Who does not read is not listened to.
+            return Ok(false);
+        }
+        let mut moved = false;
+        let mut delivered = self.deliver(cx, scratch)?;
+        if free && delivered == Delivered::All {
+            moved = self.poll_input(cx, scratch)?;
+            if moved {
+                delivered = self.deliver(cx, scratch)?;
+            }
+        }
+        let due = self.link.take_into(&mut scratch.plain);
+        if !scratch.plain.is_empty() {
+            self.tls.seal(&scratch.plain, &mut scratch.output)?;
+        }
+        moved |= due == Due::More;
+        self.transmit(cx, scratch.output.filled())?;
+        match due {
+            Due::Close(Closing::Orderly(reason)) => Err(Ended::Ours(reason)),
+            Due::Close(Closing::Overflow) => {
+                self.shared.meters.outbox_overflows.increment(1);
+                Err(Ended::Overflow)
+            }
+            Due::Nothing | Due::More => match self.over.take_if(|_| delivered == Delivered::All) {
+                Some(over) => Err(over),
+                None => Ok(moved),
+            },
+        }
+    }
+
+    /// One read from the socket, through TLS, to the framer.
+    fn poll_input(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<bool, Ended> {
+        if self.over.is_some() {
+            return Ok(false);
+        }
+        let held = self.tls.release(&mut scratch.input, READ_BYTES);
+        let mut space = ReadBuf::new(&mut scratch.input[held..held + READ_BYTES]);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut space) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(read) => read?,
+        }
+        let read = space.filled().len();
+        if read == 0 {
+            self.over = Some(Ended::Eof);
+            return Ok(true);
+        }
+        let limits = self.shared.limits.message;
+        let framer = self.framer.get_or_insert_with(|| scratch.framer.take().unwrap_or_else(|| Box::new(Framer::new(limits))));
+        let input = &mut scratch.input[..held + read];
+        match self.tls.receive(input, &mut scratch.output, |data| framer.handle_input(data)) {
+            Ok(Step::Open | Step::Handshaking) => {}
+            Ok(Step::PeerClosed) => self.over = Some(Ended::ByPeer),
+            Err(failure) => {
+                // The alert is in the output; the other side shall read it.
+                self.transmit(cx, scratch.output.filled())?;
+                return Err(failure.into());
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands whole messages to the core, as many as it takes. Pings are answered here (RFC 5626 §3.5.1).
+    fn deliver(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<Delivered, Ended> {
+        let Some(mut framer) = self.framer.take() else { return Ok(Delivered::All) };
+        let delivered = loop {
+            if framer.is_between_messages() {
+                break Delivered::All;
+            }
+            let Some(place) = self.poll_place(cx)? else {
+                self.message_since = None;
+                break Delivered::Waiting;
+            };
+            match framer.poll_frame() {
+                Ok(Some(Frame::Message(message))) => {
+                    self.message_since = None;
+                    self.link.begin_message();
+                    self.shared.meters.received(&message);
+                    place.send(Event::Message { flow: self.link.flow, message });
+                }
+                // One answers all that came together: two in a row would look like a ping of ours.
+                Ok(Some(Frame::Ping)) if scratch.plain.is_empty() => scratch.plain.extend_from_slice(b"\r\n"),
+                Ok(Some(Frame::Ping)) => {}
+                Ok(Some(Frame::Pong)) => {}
+                Ok(None) => break Delivered::All,
+                Err(fault) => return Err(self.refuse_stream(cx, scratch, framer.buffer_mut(), fault)),
+            }
+        };
+        if delivered == Delivered::All && framer.is_between_messages() {
+            framer.shrink();
+            scratch.framer = Some(framer);
+        } else {
+            self.framer = Some(framer);
+        }
+        Ok(delivered)
+    }
+
+    /// A place for one message: in this connection's own share, and in the core's queue.
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Result<Option<OwnedPermit<Event>>, Ended> {
+        if self.link.in_flight() >= self.shared.limits.messages_in_flight_max {
+            return Ok(None);
+        }
+        if self.reservation.is_none() {
+            match self.shared.events.clone().try_reserve_owned() {
+                Ok(place) => return Ok(Some(place)),
+                Err(TrySendError::Closed(_)) => return Err(Ended::NoCore),
+                Err(TrySendError::Full(events)) => self.reservation = Some(Box::pin(events.reserve_owned())),
+            }
+        }
+        let Some(reservation) = &mut self.reservation else { return Ok(None) };
+        match reservation.as_mut().poll(cx) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(place) => {
+                self.reservation = None;
+                place.map(Some).map_err(|_| Ended::NoCore)
+            }
+        }
+    }
+
+    fn refuse_stream(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, unread: &[u8], fault: sip::Fault) -> Ended {
+        if let Some(answer) = fault::answer(unread, &fault) {
+            scratch.plain.extend_from_slice(&answer);
+        }
+        let told = self.tls.seal(&scratch.plain, &mut scratch.output).map_err(Ended::from);
+        match told.and_then(|()| self.transmit(cx, scratch.output.filled())) {
+            Ok(()) => Ended::Unframed(fault),
+            Err(ended) => ended,
+        }
+    }
+
+    /// Writes ciphertext; what the socket does not take now is kept.
+    fn transmit(&mut self, cx: &mut Context<'_>, mut output: &[u8]) -> Result<(), Ended> {
+        while !output.is_empty() && self.pending.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, output) {
+                Poll::Ready(written) => output = &output[written?..],
+                Poll::Pending => {
+                    self.write_since = Some(Instant::now());
+                    break;
+                }
+            }
+        }
+        self.pending.extend_from_slice(output);
+        Ok(())
+    }
+
+    /// Writes what was kept. Says whether the way is free.
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        while !self.pending.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.pending) {
+                Poll::Ready(written) => {
+                    self.pending.drain(..written?);
+                    self.write_since = Some(Instant::now());
+                }
+                Poll::Pending => return Ok(false),
+            }
+        }
+        if self.write_since.take().is_some() {
+            self.pending = Vec::new();
+        }
+        Ok(true)
+    }
+
+    /// Keeps a timer exactly while a message or a write is half done.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let now = Instant::now;
+        let half_received = self.reservation.is_none() && (self.framer.is_some() || self.tls.holds_input());
+        if !half_received || self.link.in_flight() >= self.shared.limits.messages_in_flight_max {
+            self.message_since = None;
+        } else {
+            self.message_since.get_or_insert_with(now);
+        }
+        loop {
+            let limits = &self.shared.limits;
+            let message = self.message_since.map(|since| (since + limits.message_time(), Ended::SlowMessage));
+            let write = self.write_since.map(|since| (since + limits.write_stall(), Ended::NotReading));
+            let Some((due, ended)) = [message, write].into_iter().flatten().min_by_key(|(due, _)| *due) else {
+                self.alarm = None;
+                return Poll::Pending;
+            };
+            if due <= now() {
+                return Poll::Ready(ended);
+            }
+            let due = tokio::time::Instant::from_std(due);
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if alarm.is_elapsed() || alarm.deadline() > due {
+                alarm.as_mut().reset(due);
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Says goodbye as far as the reason allows, within `time`, so that the last words are read before the socket ends.
+    async fn finish(mut self, ended: &Ended, time: Duration) {
+        if !ended.is_orderly() {
+            return;
+        }
+        if !matches!(ended, Ended::Tls(_)) {
+            let notify = scratch::with(|scratch| {
+                self.tls.close_notify(&mut scratch.output);
+                scratch.output.filled().to_vec()
+            });
+            self.pending.extend_from_slice(&notify);
+        }
+        farewell(&mut self.stream, &self.pending, time).await;
+    }
+}
+
+/// That the core knows of the connection. However the task ends, by panic too, the core hears of it exactly once.
+struct Presence {
+    flow: Flow,
+    shared: Arc<Shared>,
+    reported: bool,
+}
+
+impl Presence {
+    fn new(flow: Flow, shared: &Arc<Shared>) -> Self {
+        shared.meters.connections.increment(1.0);
+        Self { flow, shared: Arc::clone(shared), reported: false }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.shared.meters.connections.decrement(1.0);
+        if !self.reported {
+            // Fails only when the core is gone, and then nobody needs to know.
+            let _ = self.shared.lost.send(self.flow);
+        }
+    }
+}
+
+/// Sends the last bytes, then waits until the other side has closed too: closing with unread input would make the
+/// kernel throw our last words away. Bounded by `time`; failures do not matter any more.
+pub(crate) async fn farewell(stream: &mut TcpStream, last: &[u8], time: Duration) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let all = async {
+        stream.write_all(last).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 512];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(time, all).await;
+}

@@ -1,0 +1,154 @@
+//! How much of the server one source address may hold (row N38).
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::Semaphore;
+
+use crate::Limits;
+
+/// Who holds how many connections.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    connections_max: usize,
+    per_source_max: usize,
+    handshakes_per_source_max: usize,
+    total: AtomicUsize,
+    table: Mutex<HashMap<IpAddr, Arc<Source>>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    connections: AtomicUsize,
+    handshakes: Semaphore,
+}
+
+/// Which of the two bounds was met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Full {
+    Server,
+    Source,
+}
+
+/// The place of one connection, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    sources: Arc<Sources>,
+    address: IpAddr,
+    source: Arc<Source>,
+}
+
+impl Sources {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max: limits.connections_max,
+            per_source_max: limits.connections_per_source_max,
+            handshakes_per_source_max: limits.handshakes_per_source_max,
+            total: AtomicUsize::new(0),
+            table: Mutex::default(),
+        })
+    }
+
+    /// A place for a connection from `address`, if there is one.
+    pub(crate) fn take_seat(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Full> {
+        let address = network_of(address);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.total.load(Ordering::Relaxed) >= self.connections_max {
+            return Err(Full::Server);
+        }
+        let source = table.entry(address).or_insert_with(|| {
+            Arc::new(Source { connections: AtomicUsize::new(0), handshakes: Semaphore::new(self.handshakes_per_source_max) })
+        });
+        if source.connections.load(Ordering::Relaxed) >= self.per_source_max {
+            return Err(Full::Source);
+        }
+        source.connections.fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(1, Ordering::Relaxed);
+        Ok(Seat { sources: Arc::clone(self), address, source: Arc::clone(source) })
+    }
+}
+
+impl Seat {
+    /// The handshakes that this connection's source may have under way.
+    pub(crate) fn handshakes(&self) -> &Semaphore {
+        &self.source.handshakes
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.sources.table.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sources.total.fetch_sub(1, Ordering::Relaxed);
+        if self.source.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            table.remove(&self.address);
+        }
+    }
+}
+
+/// An IPv6 customer holds a /64 at least: its single addresses are free to choose, so they do not count as sources.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn sources(connections_max: usize, connections_per_source_max: usize) -> Arc<Sources> {
+        Sources::new(&Limits { connections_max, connections_per_source_max, ..Limits::DEFAULT })
+    }
+
+    fn from(address: &str) -> IpAddr {
+        address.parse().unwrap()
+    }
+
+    #[test]
+    fn one_source_cannot_take_every_place() {
+        let sources = sources(10, 2);
+        let _seats = [sources.take_seat(from("192.0.2.1")).unwrap(), sources.take_seat(from("192.0.2.1")).unwrap()];
+        assert_eq!(sources.take_seat(from("192.0.2.1")).unwrap_err(), Full::Source);
+        assert!(sources.take_seat(from("192.0.2.2")).is_ok());
+    }
+
+    #[test]
+    fn the_server_has_a_bound_of_its_own() {
+        let sources = sources(1, 10);
+        let _seat = sources.take_seat(from("192.0.2.1")).unwrap();
+        assert_eq!(sources.take_seat(from("192.0.2.2")).unwrap_err(), Full::Server);
+    }
+
+    #[test]
+    fn a_place_given_back_can_be_taken_again_and_leaves_nothing_behind() {
+        let sources = sources(1, 1);
+        for _ in 0..3 {
+            drop(sources.take_seat(from("192.0.2.1")).unwrap());
+        }
+        assert!(sources.table.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_source() {
+        let sources = sources(10, 1);
+        let _seat = sources.take_seat(from("2001:db8::1")).unwrap();
+        assert_eq!(sources.take_seat(from("2001:db8::ffff:1")).unwrap_err(), Full::Source);
+        assert!(sources.take_seat(from("2001:db8:0:1::1")).is_ok());
+    }
+
+    #[test]
+    fn an_ipv4_address_written_as_ipv6_is_the_same_source() {
+        let sources = sources(10, 1);
+        let _seat = sources.take_seat(from("::ffff:192.0.2.1")).unwrap();
+        assert_eq!(sources.take_seat(from("192.0.2.1")).unwrap_err(), Full::Source);
+        assert!(sources.take_seat(from("::ffff:192.0.2.2")).is_ok());
+    }
+}

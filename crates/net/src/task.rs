@@ -1,0 +1,61 @@
+//! The life of one connection: handshake, `trust`, messages, end.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpStream;
+
+use crate::{
+    connection::{Connection, farewell},
+    core::Event,
+    facts::Facts,
+    handshake::{Unfinished, handshake},
+    link::Link,
+    meters::HandshakeEnd,
+    shared::Shared,
+    sources::Seat,
+};
+
+/// What comes before and after the messages stands in boxes: a connection is idle most of its life, and then its task
+/// holds only the [`Connection`].
+pub(crate) async fn run(stream: TcpStream, remote: SocketAddr, seat: Seat, shared: Arc<Shared>) {
+    let Some(mut connection) = Box::pin(admit(stream, remote, seat, shared)).await else { return };
+    let ended = connection.serve().await;
+    Box::pin(connection.end(ended)).await;
+}
+
+/// Handshake, verdict, and the core's knowledge of it; `None` when it came to nothing.
+async fn admit(mut stream: TcpStream, remote: SocketAddr, seat: Seat, shared: Arc<Shared>) -> Option<Connection> {
+    let established = match handshake(&mut stream, &shared, &seat).await {
+        Ok(established) => established,
+        Err(unfinished) => {
+            give_up(stream, remote, &shared, &unfinished).await;
+            return None;
+        }
+    };
+    shared.meters.handshake(HandshakeEnd::Done);
+    let flow = shared.new_flow();
+    let facts = Facts::new(remote, &established.tls, established.server_name);
+    let Some(peer) = shared.gate.judge(flow, &facts, established.tls.peer_chain()) else {
+        let mut refused = established.tls;
+        let last = crate::scratch::with(|scratch| {
+            refused.close_notify(&mut scratch.output);
+            scratch.output.filled().to_vec()
+        });
+        farewell(&mut stream, &last, shared.limits.closing()).await;
+        return None;
+    };
+    let link = Arc::new(Link::new(flow, facts));
+    let connected = Event::Connected { link: Arc::clone(&link), peer };
+    shared.events.send(connected).await.ok()?;
+    Some(Connection::new(stream, established.tls, &established.early, link, shared, seat))
+}
+
+async fn give_up(mut stream: TcpStream, remote: SocketAddr, shared: &Shared, unfinished: &Unfinished) {
+    shared.meters.handshake(unfinished.end());
+    unfinished.note(&shared.gate, remote);
+    match unfinished {
+        Unfinished::Broken(_) => farewell(&mut stream, &[], shared.limits.closing()).await,
+        // Nobody is left to be told, or nobody who would understand.
+        Unfinished::ClearText | Unfinished::Slow | Unfinished::Gone(_) => {}
+    }
+}

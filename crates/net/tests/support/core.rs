@@ -1,0 +1,127 @@
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use net::Core;
+use node::{Output, Registration};
+use registrar::{Credential, Flow, UserName};
+use sip::{Message, Reply, Status};
+use trust::Peer;
+
+/// What the core was told, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Said {
+    Connected(Flow),
+    Message(Flow, String),
+    Closed(Flow),
+    Shutdown,
+}
+
+/// The core's diary, shared with the test.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<Said>>>);
+
+impl Log {
+    pub fn all(&self) -> Vec<Said> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn count(&self, wanted: impl Fn(&Said) -> bool) -> usize {
+        self.0.lock().unwrap().iter().filter(|said| wanted(said)).count()
+    }
+
+    pub fn closed(&self) -> usize {
+        self.count(|said| matches!(said, Said::Closed(_)))
+    }
+
+    pub fn messages(&self) -> usize {
+        self.count(|said| matches!(said, Said::Message(..)))
+    }
+
+    /// Waits until `wanted` holds.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + super::PATIENCE;
+        while !wanted(self) {
+            assert!(Instant::now() < end, "never came: {what}; the core was told {:?}", self.all());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn note(&self, said: Said) {
+        self.0.lock().unwrap().push(said);
+    }
+}
+
+/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `slow`, `pour`.
+pub struct TestCore {
+    log: Log,
+    output: VecDeque<Output>,
+}
+
+impl TestCore {
+    pub fn new(log: Log) -> Self {
+        Self { log, output: VecDeque::new() }
+    }
+
+    fn send(&mut self, flow: Flow, bytes: Bytes) {
+        self.output.push_back(Output::Send { flow, bytes });
+    }
+}
+
+impl Core for TestCore {
+    fn handle_connected(&mut self, flow: Flow, _: Peer, source: IpAddr, _: Instant) {
+        assert!(source.is_loopback());
+        self.log.note(Said::Connected(flow));
+    }
+
+    fn handle_message(&mut self, flow: Flow, message: Message, _: Instant) {
+        let uri = message.request_uri_text().to_owned();
+        self.log.note(Said::Message(flow, uri.clone()));
+        let wish = uri.trim_start_matches("sip:").split('@').next().unwrap_or_default();
+        match wish {
+            "close" => self.output.push_back(Output::Close { flow, reason: "asked to" }),
+            "panic" => panic!("asked to"),
+            "slow" => std::thread::sleep(Duration::from_millis(5)),
+            // More than any socket buffer takes.
+            "pour" => (0..100).for_each(|_| self.send(flow, Bytes::from(vec![b' '; 200_000]))),
+            _ => {}
+        }
+        if message.is_request() {
+            self.send(flow, Reply::to(&message, Status::OK, "tag").finish());
+        }
+    }
+
+    fn handle_closed(&mut self, flow: Flow, _: Instant) {
+        self.log.note(Said::Closed(flow));
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    fn put_user(&mut self, _: UserName, _: Credential, _: Instant) -> bool {
+        true
+    }
+
+    fn remove_user(&mut self, _: &UserName, _: Instant) -> bool {
+        true
+    }
+
+    fn registrations(&self, _: Instant) -> Vec<Registration> {
+        Vec::new()
+    }
+
+    fn handle_shutdown(&mut self, _: Instant) {
+        self.log.note(Said::Shutdown);
+    }
+}

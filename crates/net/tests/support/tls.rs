@@ -1,0 +1,81 @@
+use std::{sync::Arc, time::SystemTime};
+
+use net::Gate;
+use pki::{Anchors, Authority, CertificateDer, Fqdn, Key, Revoked, ServerNames, SipUser};
+use rustls::{ClientConfig, RootCertStore, time_provider::DefaultTimeProvider};
+use topology::{Listeners, Topology};
+use trust::{
+    Listener, LivePolicy, Policy,
+    tls::{ClientIdentity, ServerIdentity, client_config},
+};
+
+/// What the server's certificate says.
+pub const SERVER_NAME: &str = "sip.verbund.test";
+
+/// An organisation of the test's own.
+pub struct TestPki {
+    authority: Authority,
+    identity: Arc<ServerIdentity>,
+    policy: Arc<LivePolicy>,
+}
+
+fn fqdn(text: &str) -> Fqdn {
+    Fqdn::parse(text).unwrap()
+}
+
+impl TestPki {
+    pub fn new() -> Self {
+        let (domain, server) = (fqdn("verbund.test"), fqdn(SERVER_NAME));
+        let (_, authority) = Authority::create("net tests", std::slice::from_ref(&domain), SystemTime::now()).unwrap();
+        let (chain, key) = Self::server_certificate(&authority);
+        let listeners = Listeners { sip: Some(([127, 0, 0, 1], 5061).into()), https: None };
+        let topology = Topology::single_server("net tests", &domain, &server, listeners).unwrap();
+        let policy = LivePolicy::new(Policy { topology, anchors: authority.anchors(), revoked: Revoked::none() });
+        Self { identity: ServerIdentity::new(chain, &key).unwrap(), policy, authority }
+    }
+
+    fn server_certificate(authority: &Authority) -> (Vec<CertificateDer<'static>>, Key) {
+        let names = ServerNames { server: fqdn(SERVER_NAME), aliases: Vec::new(), domains: vec![fqdn("verbund.test")] };
+        let key = Key::generate().unwrap();
+        (authority.issue_server(&names, &key.public(), SystemTime::now()).unwrap().chain, key)
+    }
+
+    pub fn new_server_certificate(&self) -> (Vec<CertificateDer<'static>>, Key) {
+        Self::server_certificate(&self.authority)
+    }
+
+    pub fn gate(&self) -> Gate {
+        Gate::new(Listener::Clients, Arc::clone(&self.identity), Arc::clone(&self.policy), Arc::new(DefaultTimeProvider)).unwrap()
+    }
+
+    /// A client without a certificate.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        client_config(self.authority.anchors(), Revoked::none(), None, Arc::new(DefaultTimeProvider)).unwrap()
+    }
+
+    /// A client whose certificate names this user.
+    pub fn client_of(&self, user: &str) -> Arc<ClientConfig> {
+        Self::client_issued_by(&self.authority, user, self.authority.anchors())
+    }
+
+    /// A client whose certificate is another organisation's.
+    pub fn client_of_a_stranger(&self) -> Arc<ClientConfig> {
+        let (_, stranger) = Authority::create("strangers", &[fqdn("verbund.test")], SystemTime::now()).unwrap();
+        Self::client_issued_by(&stranger, "alice", self.authority.anchors())
+    }
+
+    fn client_issued_by(authority: &Authority, user: &str, anchors: Anchors) -> Arc<ClientConfig> {
+        let key = Key::generate().unwrap();
+        let user = SipUser::new(user, fqdn("verbund.test")).unwrap();
+        let chain = authority.issue_user(&user, &key.public(), SystemTime::now()).unwrap().chain;
+        client_config(anchors, Revoked::none(), Some(ClientIdentity { chain, key: &key }), Arc::new(DefaultTimeProvider)).unwrap()
+    }
+
+    /// A client that speaks TLS 1.2 only, as Linphone and PJSIP do.
+    pub fn client_of_tls12(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.root().clone()).unwrap();
+        let config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12]);
+        Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+    }
+}
