@@ -114,7 +114,8 @@ impl Scan {
                 _ => return Err(Fault::new(Reason::BareLineEnd, at)),
             }
             let is_empty_line = at == self.line;
-            if is_empty_line {
+            // The start line cannot be folded either.
+            if is_empty_line || !self.begun {
                 return Ok(Some(at));
             }
             match bytes.get(at + 2) {
@@ -122,8 +123,8 @@ impl Scan {
                     self.searched = at;
                     return Ok(None);
                 }
-                // A fold (RFC 3261 §7.3.1). The start line cannot be folded.
-                Some(b' ' | b'\t') if self.begun => self.searched = at + 2,
+                // A fold (RFC 3261 §7.3.1).
+                Some(b' ' | b'\t') => self.searched = at + 2,
                 Some(_) => return Ok(Some(at)),
             }
         }
