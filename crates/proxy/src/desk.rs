@@ -28,16 +28,19 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(settings: Settings, key: [u8; 32], now: Instant) -> Self {
         let secret = Secret::new(key);
+        let mut random = Generator::new(&secret);
         Self {
             names: Names::new(&settings.sent_by, &settings.aliases),
             branches: Branches::new(&secret),
             tokens: Tokens::new(&secret, now, settings.timers.token_age_max),
             seed: Seed::new(&secret),
-            random: Generator::new(&secret),
+
             counters: Counters::default(),
             scratch: String::new(),
             queue: VecDeque::new(),
-            numbers: 0,
+            // Phones see these numbers; they shall not read from them how long we run. 48 bits leave room to count.
+            numbers: u64::from_be_bytes(random.take()) >> 16,
+            random,
             settings,
         }
     }

@@ -8,11 +8,14 @@
 //! J and K are zero (RFC 3261 §17, table 4).
 
 mod branch;
+mod client;
 mod compose;
 mod context;
 mod counters;
 mod desk;
+mod incoming;
 mod key;
+mod plan;
 mod proxy;
 mod request;
 mod response;
@@ -22,7 +25,8 @@ mod table;
 mod token;
 
 pub use counters::Counters;
-pub use proxy::{Forward, NewRequest, Proxy, Target};
+pub use plan::{Forward, NewRequest, Target};
+pub use proxy::Proxy;
 pub use registrar::{Flow, UserName};
 pub use settings::{Limits, Settings, Timers};
 pub use token::{Leg, Route};

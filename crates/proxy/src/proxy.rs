@@ -4,62 +4,22 @@ use bytes::Bytes;
 use sip::{Message, Name, Reply, Status, sdp::Unprotected};
 
 use crate::{
-    Counters, Flow, MediaPolicy, Route, Settings, UserName,
+    Counters, Flow, Forward, NewRequest, Route, Settings, Target,
     branch::BranchId,
-    context::{BranchState, Context, Fate, State},
+    context::{Context, Fate, State},
     desk::Desk,
+    incoming::{Incoming, check_media},
     key::ServerKey,
     request::{self, Outgoing, Plan},
-    response::{self, Best},
+    response,
     table::Table,
     token,
 };
 
-/// Methods whose messages may carry an offer or an answer (RFC 3261 §13.2.1, 3262 §5, 3311 §5).
-const SESSION_METHODS: [&str; 4] = ["INVITE", "ACK", "PRACK", "UPDATE"];
 /// How long a caller who met a full table should wait before he tries again, in seconds.
 const RETRY_AFTER: &str = "5";
 /// How much of a caller's Reason goes on with his CANCEL, in bytes.
 const REASON_BYTES_MAX: usize = 256;
-
-/// A request that is under way nowhere yet, handed out for a decision: [`Proxy::answer`] or
-/// [`Proxy::forward`]. To do nothing with it drops it, which only an ACK deserves.
-#[derive(Debug)]
-pub struct NewRequest {
-    /// The connection it came in on.
-    pub flow: Flow,
-    /// The request.
-    pub message: Message,
-    key: ServerKey,
-}
-
-/// Where a request goes, and what is said about its sender.
-#[derive(Clone, Debug, Default)]
-pub struct Forward {
-    /// The devices: equal q at once, lower q only after all higher ones failed. None at all means 480.
-    pub targets: Vec<Target>,
-    /// Who sends it: goes into the Record-Route token.
-    pub caller: Option<UserName>,
-    /// The value for P-Asserted-Identity; not sent if the caller asks for privacy (RFC 3325 §9.3).
-    pub asserted: Option<String>,
-    /// Whether later requests of the dialog must come this way. Works only where caller and target have a user.
-    pub record_route: bool,
-}
-
-/// One device.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Target {
-    /// The connection it is reached on.
-    pub flow: Flow,
-    /// The Request-URI it gets.
-    pub uri: String,
-    /// Its preference, higher first.
-    pub q: u16,
-    /// The Path it registered with: becomes Route, first hop first (RFC 3327).
-    pub path: Vec<String>,
-    /// Whose device it is: goes into the Record-Route token.
-    pub user: Option<UserName>,
-}
 
 /// A stateful proxy as a pure state machine. Between two calls of `handle_*`, [`forward`](Self::forward) or
 /// [`answer`](Self::answer) poll [`poll_output`](Self::poll_output) until it has nothing more.
@@ -190,8 +150,7 @@ impl Proxy {
             return self.pass_on(&request, &targets, &plan, now);
         }
         let number = self.desk.number();
-        let mut context = Context::new(number, request.key, &request.message);
-        context.route_hash = hash;
+        let mut context = Context::new(number, request.key, &request.message, hash);
         if context.is_invite {
             context.trying(&request.message, &mut self.desk);
         }
@@ -375,121 +334,5 @@ impl Proxy {
             Fate::Stays => self.table.settle(number),
             Fate::Ends => self.table.remove(number),
         }
-    }
-}
-
-fn check_media(policy: MediaPolicy, message: &Message) -> Result<(), Unprotected> {
-    match policy {
-        MediaPolicy::Require if SESSION_METHODS.contains(&message.method()) && !message.body().is_empty() => sip::sdp::check(message),
-        MediaPolicy::Require | MediaPolicy::Support => Ok(()),
-    }
-}
-
-/// A response on the branch it belongs to.
-struct Incoming<'m> {
-    message: &'m Message,
-    status: Status,
-    index: usize,
-}
-
-impl Incoming<'_> {
-    fn reach(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
-        let method = self.message.method();
-        if method == "CANCEL" && context.is_invite {
-            // The answer to a CANCEL of ours says nothing about the INVITE.
-            return Fate::Stays;
-        }
-        let Some(branch) = context.branches.get(self.index) else { return Fate::Stays };
-        let asked = if context.is_invite {
-            method == "INVITE"
-        } else {
-            context.request.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.starts_with(b" "))
-        };
-        if !asked {
-            desk.counters.stray_responses += 1;
-            return Fate::Stays;
-        }
-        match (branch.state, self.status.class()) {
-            (BranchState::Calling | BranchState::Proceeding, 1) => self.provisional(context, desk, now),
-            (BranchState::Calling | BranchState::Proceeding, 2) if context.is_invite => self.answered(context, desk, now),
-            (BranchState::Calling | BranchState::Proceeding, 2) => self.done(context, desk, now),
-            (BranchState::Calling | BranchState::Proceeding, _) => self.failed(context, desk, now),
-            (BranchState::Accepted | BranchState::Done, 2) if context.is_invite => self.answered(context, desk, now),
-            (BranchState::Accepted | BranchState::Done, _) => {
-                desk.counters.stray_responses += 1;
-                Fate::Stays
-            }
-        }
-    }
-
-    fn provisional(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
-        context.handle_provisional(self.index, self.status, desk, now);
-        if self.status == Status::TRYING || context.state != State::Proceeding || context.cancelled {
-            return Fate::Stays;
-        }
-        match check_media(desk.settings.media, self.message) {
-            Ok(()) => context.respond(response::forwarded(self.message), desk),
-            // What rings still rings: the caller's 180 comes without a body, or not at all.
-            Err(_) => desk.counters.unprotected_provisionals += 1,
-        }
-        Fate::Stays
-    }
-
-    /// A 2xx to an INVITE: all of them go to the caller (RFC 6026 §8.7), unless there is none or he must not
-    /// have it.
-    fn answered(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
-        if let Err(why) = check_media(desk.settings.media, self.message) {
-            desk.counters.unprotected_answers += 1;
-            return self.take_back(context, why, desk, now);
-        }
-        let branch_done = context.branches.get(self.index).is_none_or(|branch| branch.state == BranchState::Done);
-        if branch_done || context.caller_gone || matches!(context.state, State::Completed(_)) {
-            desk.counters.late_answers += 1;
-            context.hang_up(self.index, self.message, "SIP;cause=487;text=\"Nobody waits for this call any more\"", desk);
-            context.branches[self.index].state = BranchState::Done;
-            return context.conclude(desk, now);
-        }
-        context.accept(self.index, response::forwarded(self.message), desk, now)
-    }
-
-    /// An answer with unencrypted media: the callee is hung up, and for the caller this branch has failed.
-    fn take_back(&self, context: &mut Context, why: Unprotected, desk: &mut Desk, now: Instant) -> Fate {
-        context.hang_up(self.index, self.message, "SIP;cause=488;text=\"Media must be encrypted\"", desk);
-        let was_pending = context.branches[self.index].is_pending();
-        context.branches[self.index].state = BranchState::Done;
-        if was_pending {
-            context.consider(Best::unprotected(self.refusal(context), why), desk);
-        }
-        context.conclude(desk, now)
-    }
-
-    /// 488; within a dialog 481, since the other side of it was just hung up (RFC 3261 §12.2.1.2).
-    fn refusal(&self, context: &Context) -> Status {
-        let in_dialog = context.message().is_some_and(|request| request.to().is_ok_and(|to| to.tag().is_some()));
-        if in_dialog && context.is_invite { Status::CALL_DOES_NOT_EXIST } else { Status::NOT_ACCEPTABLE_HERE }
-    }
-
-    /// A 2xx to anything else: it is the final response.
-    fn done(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
-        if let Err(why) = check_media(desk.settings.media, self.message) {
-            desk.counters.unprotected_answers += 1;
-            context.branches[self.index].state = BranchState::Done;
-            context.consider(Best::unprotected(Status::NOT_ACCEPTABLE_HERE, why), desk);
-            return context.conclude(desk, now);
-        }
-        context.respond(response::forwarded(self.message), desk);
-        Fate::Ends
-    }
-
-    fn failed(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
-        if context.is_invite {
-            context.acknowledge(self.index, self.message, desk);
-        }
-        context.branches[self.index].state = BranchState::Done;
-        context.consider(Best::received(self.status, self.message, desk.settings.limits.challenges_max), desk);
-        if self.status.class() == 6 {
-            context.cancel_all(crate::context::Why::Declined, desk, now);
-        }
-        context.conclude(desk, now)
     }
 }

@@ -28,7 +28,7 @@ impl Best {
     pub(crate) fn received(status: Status, message: &Message, challenges_max: usize) -> Self {
         let asks = status == Status::UNAUTHORIZED || status == Status::PROXY_AUTHENTICATION_REQUIRED;
         let challenges = if asks { challenges_of(message).take(challenges_max).collect() } else { Vec::new() };
-        Self { status, response: Some(message.as_bytes().clone()), warning: None, challenges }
+        Self { status, response: Some(Bytes::copy_from_slice(message.as_bytes())), warning: None, challenges }
     }
 
     /// Keeps the better of both, and the challenges of both.

@@ -74,6 +74,10 @@ pub struct Limits {
     /// Requests under way that one flow sent. More are answered 503; a server link or a load generator
     /// carries many users, so it is not small.
     pub transactions_per_flow_max: usize,
+    /// Bytes of the requests under way, everyone's together. More are answered 503.
+    pub bytes_max: usize,
+    /// Bytes of the requests under way that one flow sent. More are answered 503.
+    pub bytes_per_flow_max: usize,
     /// Failures of our own that wait for an ACK from one flow. Beyond it they are sent and forgotten: a
     /// stranger who never acknowledges a 407 shall cost nothing.
     pub answers_per_flow_max: usize,
@@ -92,6 +96,8 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         transactions_max: 500_000,
         transactions_per_flow_max: 50_000,
+        bytes_max: 1 << 30,
+        bytes_per_flow_max: 64 << 20,
         answers_per_flow_max: 256,
         branches_max: 60,
         outputs_max: 1_000_000,

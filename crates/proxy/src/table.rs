@@ -29,6 +29,8 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
 pub(crate) struct Share {
     pub(crate) forwarded: usize,
     pub(crate) answered: usize,
+    /// Bytes of the requests.
+    pub(crate) held: usize,
 }
 
 /// Every response context, found by its number, its server transaction, its flows and its next timer.
@@ -39,11 +41,17 @@ pub(crate) struct Table {
     by_flow: BTreeSet<(Flow, u64)>,
     timers: BTreeSet<(Instant, u64)>,
     shares: Map<Flow, Share>,
+    held: usize,
 }
 
 impl Table {
     pub(crate) fn len(&self) -> usize {
         self.contexts.len()
+    }
+
+    /// Bytes of all requests kept.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Context> {
@@ -74,6 +82,12 @@ impl Table {
             self.by_flow.insert((branch.flow, number));
         }
         context.linked = context.branches.len();
+        if context.held != context.request.len() {
+            let share = self.shares.entry(context.key.flow).or_default();
+            share.held = share.held + context.request.len() - context.held;
+            self.held = self.held + context.request.len() - context.held;
+            context.held = context.request.len();
+        }
         let due = context.next_timer();
         if due != context.due {
             if let Some(old) = context.due {
@@ -100,7 +114,9 @@ impl Table {
         if let Some(due) = context.due {
             self.timers.remove(&(due, number));
         }
+        self.held -= context.held;
         if let Some(share) = self.shares.get_mut(&flow) {
+            share.held -= context.held;
             *share.of(&context) -= 1;
             if share.forwarded + share.answered == 0 {
                 self.shares.remove(&flow);
@@ -124,7 +140,12 @@ impl Table {
 
     /// Whether nothing at all is remembered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.contexts.is_empty() && self.by_key.is_empty() && self.by_flow.is_empty() && self.timers.is_empty() && self.shares.is_empty()
+        self.contexts.is_empty()
+            && self.by_key.is_empty()
+            && self.by_flow.is_empty()
+            && self.timers.is_empty()
+            && self.shares.is_empty()
+            && self.held == 0
     }
 }
 

@@ -38,6 +38,25 @@ fn one_connection_cannot_fill_the_server() {
 }
 
 #[test]
+fn large_requests_fill_a_server_sooner() {
+    let mut scene = Scene::with(|settings| settings.limits.bytes_per_flow_max = 4000);
+    let mut large = numbered("MESSAGE", 1);
+    large.body = "x".repeat(3000);
+    scene.send(ALICE, &large, &[device(BOB, 1000)]);
+    let sent = scene.expect_method(BOB, "MESSAGE");
+    large.cseq = 2;
+    scene.send(ALICE, &large, &[device(BOB, 1000)]);
+    scene.expect_status(ALICE, 503);
+    scene.send(CAROL, &large, &[device(BOB, 1000)]);
+    scene.expect_method(BOB, "MESSAGE");
+    scene.reply(BOB, &sent, "200 OK");
+    scene.expect_status(ALICE, 200);
+    large.cseq = 3;
+    scene.send(ALICE, &large, &[device(BOB, 1000)]);
+    scene.expect_method(BOB, "MESSAGE");
+}
+
+#[test]
 fn a_full_server_still_lets_an_ack_through() {
     let mut scene = Scene::with(|settings| settings.limits.transactions_max = 0);
     scene.send(ALICE, &Ask::new("ACK"), &[device(BOB, 1000)]);

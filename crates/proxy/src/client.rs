@@ -1,0 +1,153 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::{Message, Name, Status};
+
+use crate::{
+    Flow,
+    branch::BranchId,
+    compose::{self, HopRequest},
+    context::Context,
+    desk::Desk,
+    request,
+};
+
+/// Where a client transaction stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BranchState {
+    /// Sent, nothing heard.
+    Calling,
+    /// A provisional response came.
+    Proceeding,
+    /// A 2xx to an INVITE came; it may be repeated.
+    Accepted,
+    /// Over.
+    Done,
+}
+
+/// Why a branch is no longer wanted: what its CANCEL says (RFC 3326).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Why {
+    /// Somebody else answered.
+    Elsewhere,
+    /// Somebody else declined for all.
+    Declined,
+    /// The caller hung up; his own words go along.
+    Caller,
+    /// It rang too long, or the caller's connection is gone.
+    GivenUp,
+}
+
+/// Where cancelling a branch stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Cancel {
+    No,
+    /// A provisional response must come first (RFC 3261 §9.1).
+    Wanted(Why),
+    Sent,
+}
+
+/// One client transaction: the request on its way to one device.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) flow: Flow,
+    pub(crate) uri: String,
+    pub(crate) path: Vec<String>,
+    pub(crate) state: BranchState,
+    pub(crate) cancel: Cancel,
+    pub(crate) deadline: Instant,
+}
+
+impl Branch {
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.state, BranchState::Calling | BranchState::Proceeding)
+    }
+}
+
+/// What a response context says to its devices besides the request itself.
+impl Context {
+    /// Cancels every branch that is not over, and starts no more (RFC 3261 §16.10).
+    pub(crate) fn cancel_all(&mut self, why: Why, desk: &mut Desk, now: Instant) {
+        self.later = None;
+        for index in 0..self.branches.len() {
+            self.cancel_branch(index, why, desk, now);
+        }
+    }
+
+    fn cancel_branch(&mut self, index: usize, why: Why, desk: &mut Desk, now: Instant) {
+        if !self.is_invite {
+            // RFC 3261 §9.1: only an INVITE is worth a CANCEL.
+            return;
+        }
+        let Some(branch) = self.branches.get_mut(index) else { return };
+        match (branch.state, branch.cancel) {
+            (BranchState::Calling, Cancel::No | Cancel::Wanted(_)) => branch.cancel = Cancel::Wanted(why),
+            (BranchState::Proceeding, Cancel::No | Cancel::Wanted(_)) => self.send_cancel(index, why, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, Cancel::Sent) => {}
+            (BranchState::Accepted | BranchState::Done, _) => {}
+        }
+    }
+
+    pub(crate) fn send_cancel(&mut self, index: usize, why: Why, desk: &mut Desk, now: Instant) {
+        let reason = match why {
+            Why::Elsewhere => Some("SIP;cause=200;text=\"Call completed elsewhere\""),
+            Why::Declined => Some("SIP;cause=603;text=\"Call declined elsewhere\""),
+            Why::Caller => self.caller_reason.as_deref(),
+            Why::GivenUp => None,
+        };
+        let bytes = self.hop_request("CANCEL", index, None, reason, desk);
+        let Some(branch) = self.branches.get_mut(index) else { return };
+        branch.cancel = Cancel::Sent;
+        branch.deadline = now + desk.settings.timers.cancelled;
+        if !bytes.is_empty() {
+            desk.send(branch.flow, bytes);
+        }
+    }
+
+    /// Empty when the request is not kept any more, which it is as long as a branch is open.
+    fn hop_request(&self, method: &str, index: usize, to: Option<&str>, reason: Option<&str>, desk: &Desk) -> Bytes {
+        let (Some(invite), Some(branch)) = (self.message(), self.branches.get(index)) else { return Bytes::new() };
+        let id = BranchId { context: self.number, index: index as u8, route_hash: self.route_hash };
+        let mut via = String::with_capacity(128);
+        desk.write_via(id, branch.flow, &mut via);
+        let routes: Vec<&str> = request::routes(&invite, &branch.path, desk).collect();
+        HopRequest { method, invite: &invite, uri: &branch.uri, via: &via, to, routes: &routes, reason }.write()
+    }
+
+    /// A provisional response came on a branch.
+    pub(crate) fn handle_provisional(&mut self, index: usize, status: Status, desk: &mut Desk, now: Instant) {
+        let ringing = desk.settings.timers.ringing;
+        let is_invite = self.is_invite;
+        let Some(branch) = self.branches.get_mut(index) else { return };
+        let first = branch.state == BranchState::Calling;
+        branch.state = BranchState::Proceeding;
+        match branch.cancel {
+            Cancel::Wanted(why) => self.send_cancel(index, why, desk, now),
+            // RFC 3261 §16.7 step 2: timer C is reset by 101 to 199, and a 100 ends timer B.
+            Cancel::No if is_invite && (first || status != Status::TRYING) => branch.deadline = now + ringing,
+            Cancel::No | Cancel::Sent => {}
+        }
+    }
+
+    /// A failure of an INVITE is acknowledged hop by hop.
+    pub(crate) fn acknowledge(&mut self, index: usize, response: &Message, desk: &mut Desk) {
+        let bytes = self.hop_request("ACK", index, response.first(Name::To), None, desk);
+        if let Some(branch) = self.branches.get(index).filter(|_| !bytes.is_empty()) {
+            desk.send(branch.flow, bytes);
+        }
+    }
+
+    /// A callee answered, but the call must not be: ACK, then BYE, as the caller would have (RFC 3261 §15).
+    pub(crate) fn hang_up(&mut self, index: usize, answer: &Message, reason: &str, desk: &mut Desk) {
+        let (Some(branch), Ok(cseq)) = (self.branches.get(index), answer.cseq()) else { return };
+        let flow = branch.flow;
+        for (method, number) in [("ACK", cseq.number), ("BYE", cseq.number.saturating_add(1))] {
+            let id = BranchId { context: desk.number(), index: 0, route_hash: 0 };
+            let mut via = String::with_capacity(128);
+            desk.write_via(id, flow, &mut via);
+            let reason = (method == "BYE").then_some(reason);
+            let bytes = compose::in_dialog(method, answer, number, &via, reason, &|route| desk.names.mean_us(&route.uri));
+            desk.send(flow, bytes);
+        }
+    }
+}

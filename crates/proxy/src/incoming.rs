@@ -1,0 +1,132 @@
+use std::time::Instant;
+
+use sip::{Message, Status, sdp::Unprotected};
+
+use crate::{
+    MediaPolicy,
+    client::{BranchState, Why},
+    context::{Context, Fate, State},
+    desk::Desk,
+    response::{self, Best},
+};
+
+/// Methods whose messages may carry an offer or an answer (RFC 3261 §13.2.1, 3262 §5, 3311 §5).
+const SESSION_METHODS: [&str; 4] = ["INVITE", "ACK", "PRACK", "UPDATE"];
+
+/// A response on the branch it belongs to.
+pub(crate) struct Incoming<'m> {
+    pub(crate) message: &'m Message,
+    pub(crate) status: Status,
+    pub(crate) index: usize,
+}
+
+impl Incoming<'_> {
+    /// What becomes of it, and of the context.
+    pub(crate) fn reach(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        let method = self.message.method();
+        if method == "CANCEL" && context.is_invite {
+            // The answer to a CANCEL of ours says nothing about the INVITE.
+            return Fate::Stays;
+        }
+        let Some(branch) = context.branches.get(self.index) else { return Fate::Stays };
+        let asked = if context.is_invite {
+            method == "INVITE"
+        } else {
+            context.request.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.starts_with(b" "))
+        };
+        if !asked {
+            desk.counters.stray_responses += 1;
+            return Fate::Stays;
+        }
+        match (branch.state, self.status.class()) {
+            (BranchState::Calling | BranchState::Proceeding, 1) => self.provisional(context, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, 2) if context.is_invite => self.answered(context, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, 2) => self.done(context, desk, now),
+            (BranchState::Calling | BranchState::Proceeding, _) => self.failed(context, desk, now),
+            (BranchState::Accepted | BranchState::Done, 2) if context.is_invite => self.answered(context, desk, now),
+            (BranchState::Accepted | BranchState::Done, _) => {
+                desk.counters.stray_responses += 1;
+                Fate::Stays
+            }
+        }
+    }
+
+    fn provisional(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        context.handle_provisional(self.index, self.status, desk, now);
+        if self.status == Status::TRYING || context.state != State::Proceeding || context.cancelled {
+            return Fate::Stays;
+        }
+        match check_media(desk.settings.media, self.message) {
+            Ok(()) => context.respond(response::forwarded(self.message), desk),
+            // What rings still rings: the caller's 180 comes without a body, or not at all.
+            Err(_) => desk.counters.unprotected_provisionals += 1,
+        }
+        Fate::Stays
+    }
+
+    /// A 2xx to an INVITE: all of them go to the caller (RFC 6026 §8.7), unless there is none or he must not
+    /// have it.
+    fn answered(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if let Err(why) = check_media(desk.settings.media, self.message) {
+            desk.counters.unprotected_answers += 1;
+            return self.take_back(context, why, desk, now);
+        }
+        let branch_done = context.branches.get(self.index).is_none_or(|branch| branch.state == BranchState::Done);
+        if branch_done || context.caller_gone || matches!(context.state, State::Completed(_)) {
+            desk.counters.late_answers += 1;
+            context.hang_up(self.index, self.message, "SIP;cause=487;text=\"Nobody waits for this call any more\"", desk);
+            context.branches[self.index].state = BranchState::Done;
+            return context.conclude(desk, now);
+        }
+        context.accept(self.index, response::forwarded(self.message), desk, now)
+    }
+
+    /// An answer with unencrypted media: the callee is hung up, and for the caller this branch has failed.
+    fn take_back(&self, context: &mut Context, why: Unprotected, desk: &mut Desk, now: Instant) -> Fate {
+        context.hang_up(self.index, self.message, "SIP;cause=488;text=\"Media must be encrypted\"", desk);
+        let was_pending = context.branches[self.index].is_pending();
+        context.branches[self.index].state = BranchState::Done;
+        if was_pending {
+            context.consider(Best::unprotected(self.refusal(context), why), desk);
+        }
+        context.conclude(desk, now)
+    }
+
+    /// 488; within a dialog 481, since the other side of it was just hung up (RFC 3261 §12.2.1.2).
+    fn refusal(&self, context: &Context) -> Status {
+        let in_dialog = context.message().is_some_and(|request| request.to().is_ok_and(|to| to.tag().is_some()));
+        if in_dialog && context.is_invite { Status::CALL_DOES_NOT_EXIST } else { Status::NOT_ACCEPTABLE_HERE }
+    }
+
+    /// A 2xx to anything else: it is the final response.
+    fn done(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if let Err(why) = check_media(desk.settings.media, self.message) {
+            desk.counters.unprotected_answers += 1;
+            context.branches[self.index].state = BranchState::Done;
+            context.consider(Best::unprotected(Status::NOT_ACCEPTABLE_HERE, why), desk);
+            return context.conclude(desk, now);
+        }
+        context.respond(response::forwarded(self.message), desk);
+        Fate::Ends
+    }
+
+    fn failed(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if context.is_invite {
+            context.acknowledge(self.index, self.message, desk);
+        }
+        context.branches[self.index].state = BranchState::Done;
+        context.consider(Best::received(self.status, self.message, desk.settings.limits.challenges_max), desk);
+        if self.status.class() == 6 {
+            context.cancel_all(Why::Declined, desk, now);
+        }
+        context.conclude(desk, now)
+    }
+}
+
+/// Whether a body may pass under this policy.
+pub(crate) fn check_media(policy: MediaPolicy, message: &Message) -> Result<(), Unprotected> {
+    match policy {
+        MediaPolicy::Require if SESSION_METHODS.contains(&message.method()) && !message.body().is_empty() => sip::sdp::check(message),
+        MediaPolicy::Require | MediaPolicy::Support => Ok(()),
+    }
+}

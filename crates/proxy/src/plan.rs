@@ -1,0 +1,42 @@
+use sip::Message;
+
+use crate::{Flow, UserName, key::ServerKey};
+
+/// A request that is under way nowhere yet, handed out for a decision: [`Proxy::answer`] or
+/// [`Proxy::forward`]. To do nothing with it drops it, which only an ACK deserves.
+#[derive(Debug)]
+pub struct NewRequest {
+    /// The connection it came in on.
+    pub flow: Flow,
+    /// The request.
+    pub message: Message,
+    pub(crate) key: ServerKey,
+}
+
+/// Where a request goes, and what is said about its sender.
+#[derive(Clone, Debug, Default)]
+pub struct Forward {
+    /// The devices: equal q at once, lower q only after all higher ones failed. None at all means 480.
+    pub targets: Vec<Target>,
+    /// Who sends it: goes into the Record-Route token.
+    pub caller: Option<UserName>,
+    /// The value for P-Asserted-Identity; not sent if the caller asks for privacy (RFC 3325 §9.3).
+    pub asserted: Option<String>,
+    /// Whether later requests of the dialog must come this way. Works only where caller and target have a user.
+    pub record_route: bool,
+}
+
+/// One device.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// The connection it is reached on.
+    pub flow: Flow,
+    /// The Request-URI it gets.
+    pub uri: String,
+    /// Its preference, higher first.
+    pub q: u16,
+    /// The Path it registered with: becomes Route, first hop first (RFC 3327).
+    pub path: Vec<String>,
+    /// Whose device it is: goes into the Record-Route token.
+    pub user: Option<UserName>,
+}
