@@ -164,7 +164,7 @@ impl Proxy {
         let branches_max = self.desk.settings.limits.branches_max.min(255);
         if targets.len() > 1 {
             targets.sort_by_key(|target| std::cmp::Reverse(target.q));
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = std::collections::BTreeSet::new();
             targets.retain(|target| seen.insert((target.flow, target.uri.clone())));
         }
         if targets.len() > branches_max {
@@ -189,9 +189,16 @@ impl Proxy {
         if targets.is_empty() {
             return Some(Status::TEMPORARILY_UNAVAILABLE);
         }
-        let full =
-            self.table.len() >= limits.transactions_max || self.table.share_of(request.flow).forwarded >= limits.transactions_per_flow_max;
-        (full && message.method() != "ACK").then_some(Status::SERVICE_UNAVAILABLE)
+        (message.method() != "ACK" && self.is_full(request)).then_some(Status::SERVICE_UNAVAILABLE)
+    }
+
+    fn is_full(&self, request: &NewRequest) -> bool {
+        let limits = &self.desk.settings.limits;
+        let (share, size) = (self.table.share_of(request.flow), request.message.as_bytes().len());
+        self.table.len() >= limits.transactions_max
+            || share.forwarded >= limits.transactions_per_flow_max
+            || self.table.held() + size > limits.bytes_max
+            || share.held + size > limits.bytes_per_flow_max
     }
 
     fn refuse(&mut self, request: NewRequest, status: Status, now: Instant) {
