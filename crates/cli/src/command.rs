@@ -1,12 +1,12 @@
 //! From arguments to the chapter that acts on them.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
 use crate::{
     args::{Args, Command, Sip},
-    lint, remote, up,
+    lint, output, remote, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -21,7 +21,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Cert(command) => remote::cert(&command)?,
         Command::Decisions(admin) => remote::decisions(&admin)?,
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
-        Command::Completions { shell } => clap_complete::generate(shell, &mut Args::command(), "verbund", &mut io::stdout()),
+        Command::Completions { shell } => completions(shell)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "verbund", &mut script);
+    output::say(String::from_utf8_lossy(&script))
 }

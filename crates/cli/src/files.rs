@@ -32,22 +32,38 @@ impl Readers {
 /// # Errors
 /// The file or its directory cannot be written; the old content is still there.
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> anyhow::Result<()> {
+    let replaced = replace(path, content.as_ref(), readers, true);
+    replaced.and_then(|()| path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())).with_context(|| cannot_write(path))
+}
+
+/// The same for a file that is a convenience: whole for every reader, but a power cut soon after may undo it. Syncing
+/// five small files for each of a thousand users would take a minute.
+///
+/// # Errors
+/// The file or its directory cannot be written; the old content is still there.
+pub(crate) fn write_unsynced(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> anyhow::Result<()> {
+    replace(path, content.as_ref(), readers, false).with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
+
+fn replace(path: &Path, content: &[u8], readers: Readers, sync: bool) -> std::io::Result<()> {
     let beside = path.with_added_extension("new");
-    let all = || -> std::io::Result<()> {
-        // A remainder of a crash; opening must not follow or reuse whatever stands there.
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&beside)?;
-        file.write_all(content.as_ref())?;
-        // The process's umask may have narrowed it further than wanted.
-        file.set_permissions(Permissions::from_mode(readers.mode()))?;
+    // A remainder of a crash; opening must not follow or reuse whatever stands there.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&beside)?;
+    file.write_all(content)?;
+    // The process's umask may have narrowed it further than wanted.
+    file.set_permissions(Permissions::from_mode(readers.mode()))?;
+    if sync {
         file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
-    };
-    all().with_context(|| format!("cannot write {}", path.display()))
+    }
+    fs::rename(&beside, path)
 }
 
 /// Makes a directory that only its owner may enter; parents too.
@@ -64,8 +80,7 @@ pub(crate) fn make_dir(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// It is someone else's.
 pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
-    let mode = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?.permissions().mode();
-    if mode & 0o077 == 0 {
+    if mode_of(path)? & 0o077 == 0 {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(|| format!("cannot close {} to others", path.display()))
@@ -84,14 +99,24 @@ pub(crate) fn sync_dir(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// The file is missing, or its permissions give the group or others anything.
 pub(crate) fn check_private(path: &Path) -> anyhow::Result<()> {
-    let mode = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.permissions().mode() & 0o777;
-    ensure!(
-        mode & 0o077 == 0,
-        "{} holds secrets and others on this machine may read it (mode {mode:04o}); run: chmod 600 '{}'",
-        path.display(),
-        path.display()
-    );
+    let (mode, path) = (mode_of(path)?, path.display());
+    ensure!(mode & 0o077 == 0, "{path} holds secrets and others on this machine may read it (mode {mode:04o}); run: chmod 600 '{path}'");
     Ok(())
+}
+
+/// Refuses a directory that others on this machine can look into.
+///
+/// # Errors
+/// It is missing, or its permissions give the group or others anything.
+pub(crate) fn check_private_dir(path: &Path) -> anyhow::Result<()> {
+    let (mode, path) = (mode_of(path)?, path.display());
+    ensure!(mode & 0o077 == 0, "{path} holds secrets and others on this machine may enter it (mode {mode:04o}); run: chmod 700 '{path}'");
+    Ok(())
+}
+
+fn mode_of(path: &Path) -> anyhow::Result<u32> {
+    let facts = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    Ok(facts.permissions().mode() & 0o777)
 }
 
 /// A text file.

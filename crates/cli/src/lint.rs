@@ -110,7 +110,7 @@ fn rejected(fault: Fault, kind: &'static str, bytes: &[u8]) -> Verdict {
         kind,
         method: None,
         reason: Some(fault.reason.to_string()),
-        rule: Some(format!("{:?}", fault.reason)),
+        rule: Some(rule(&fault)),
         line: Some(line),
         column: Some(column),
         offset: Some(fault.at),
@@ -118,6 +118,11 @@ fn rejected(fault: Fault, kind: &'static str, bytes: &[u8]) -> Verdict {
         phrase: answer.map(sip::Status::phrase),
         notes: Vec::new(),
     }
+}
+
+/// The rule without the header it is about, which the reason names.
+fn rule(fault: &Fault) -> String {
+    format!("{:?}", fault.reason).split('(').next().unwrap_or_default().to_owned()
 }
 
 /// A message from a file may be fine and still not pass a stream.

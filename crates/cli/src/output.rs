@@ -5,6 +5,8 @@ use std::{
     io::{self, IsTerminal, Write as _},
 };
 
+use anyhow::Context as _;
+
 /// One line on standard error. Causes are joined with colons; line breaks in them become spaces.
 pub(crate) fn complain(error: &anyhow::Error) {
     let line = format!("{error:#}").split_ascii_whitespace().collect::<Vec<_>>().join(" ");
@@ -13,22 +15,24 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "{red} {line}");
 }
 
-/// Writes text to standard output.
+/// Writes text to standard output. A reader who has gone (`verbund status | head -1`) has what it wanted.
 ///
 /// # Errors
-/// Standard output is closed or full.
-pub(crate) fn say(text: impl Display) -> io::Result<()> {
+/// Standard output is full or not writable.
+pub(crate) fn say(text: impl Display) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "{text}")?;
-    out.flush()
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result.context("cannot write to standard output")?),
+    }
 }
 
 /// Writes one JSON value as one line to standard output.
 ///
 /// # Errors
-/// Standard output is closed or full.
+/// Standard output is full or not writable.
 pub(crate) fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(say(format_args!("{}\n", serde_json::to_string(value)?))?)
+    say(format_args!("{}\n", serde_json::to_string(value)?))
 }
 
 /// Colour, where the reader is a terminal and `NO_COLOR` is not set (no-color.org).

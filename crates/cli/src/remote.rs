@@ -30,7 +30,7 @@ fn ask<T>(question: impl Future<Output = Result<T, admin::ClientError>>) -> anyh
 }
 
 fn answer(admin: &Admin, value: &impl Serialize, text: impl FnOnce(Paint) -> String) -> anyhow::Result<()> {
-    if admin.json { output::say_json(value) } else { Ok(output::say(text(Paint::for_stdout()))?) }
+    if admin.json { output::say_json(value) } else { output::say(text(Paint::for_stdout())) }
 }
 
 /// `verbund user …`

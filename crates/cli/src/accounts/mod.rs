@@ -71,7 +71,7 @@ impl Accounts {
         for (name, content) in baresip::files(site, user, password).into_iter().chain(linphone::files(site, user, password)) {
             let path = folder.join(name);
             files::make_dir(path.parent().unwrap_or(&folder))?;
-            files::write(&path, content, Readers::Owner)?;
+            files::write_unsynced(&path, content, Readers::Owner)?;
         }
         Ok(())
     }

@@ -188,6 +188,7 @@ pub(crate) async fn or_close<T>(store: &Embedded, work: impl Future<Output = any
 }
 
 fn check_files(layout: &Layout) -> anyhow::Result<()> {
+    files::check_private_dir(layout.data())?;
     if let Some(missing) = Layout::REQUIRED.iter().find(|name| !layout.file(name).exists()) {
         return Err(half_made(layout.data(), missing));
     }

@@ -71,7 +71,7 @@ fn announce(args: &args::Up, start: &Start) -> anyhow::Result<()> {
     if args.json {
         return output::say_json(&summary::Ready::of(start));
     }
-    Ok(output::say(summary::for_people(start, Paint::for_stdout()))?)
+    output::say(summary::for_people(start, Paint::for_stdout()))
 }
 
 /// The data directory: what was said, or the place the desktop standard has for it.

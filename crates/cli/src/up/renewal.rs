@@ -95,3 +95,70 @@ impl Renewal {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use store::IssuanceLedger as _;
+    use topology::{Listeners, MediaPolicy};
+
+    use super::*;
+    use crate::organisation::{self, Plan};
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    async fn organisation(data: &Path) -> Organisation {
+        let listeners = Listeners { sip: Some("127.0.0.1:5061".parse().unwrap()), https: None };
+        let plan = Plan { domain: Fqdn::parse("verbund.test").unwrap(), listeners, media: MediaPolicy::Require, users: Vec::new() };
+        let lock = organisation::make(data, &plan, SystemTime::now()).await.unwrap();
+        Organisation::open(data, lock, SystemTime::now()).await.unwrap()
+    }
+
+    /// Looks at the certificate `after` so long; whether another one is shown then, on disk and in the ledger.
+    async fn check(after: Duration, renewed: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let organisation = organisation(&dir.path().join("data")).await;
+        let certificate = &organisation.certificate;
+        let identity = ServerIdentity::new(certificate.chain.clone(), &certificate.key).unwrap();
+        let renewal = Renewal::of(&organisation, Arc::clone(&identity));
+        renewal.renew_if_due(SystemTime::now() + after).await.unwrap();
+        let shown = identity.chain().first().and_then(pki::facts).unwrap();
+        assert_eq!(shown.serial != certificate.facts.serial, renewed);
+        let on_disk = ServerCertificate::load(&organisation.layout).unwrap();
+        assert_eq!(on_disk.facts.serial, shown.serial);
+        assert!(organisation.store.certificate(&shown.serial).await.unwrap().is_some(), "it is in the ledger");
+        organisation.store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_replaced_at_half_of_its_life() {
+        check(4 * DAY, true).await;
+    }
+
+    #[tokio::test]
+    async fn a_young_certificate_is_kept() {
+        check(3 * DAY, false).await;
+    }
+
+    #[tokio::test]
+    async fn what_lies_on_disk_is_shown_when_asked_for_and_only_if_it_is_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let organisation = organisation(&dir.path().join("data")).await;
+        let (layout, server, now) = (&organisation.layout, &organisation.manifest.server_name, SystemTime::now());
+        let certificate = &organisation.certificate;
+        let identity = ServerIdentity::new(certificate.chain.clone(), &certificate.key).unwrap();
+        let renewal = Renewal::of(&organisation, Arc::clone(&identity));
+        let (authority, topology, store) = (&organisation.authority, &organisation.topology, &organisation.store);
+        let new = ServerCertificate::issue(layout, authority, topology, server, store, now).await.unwrap();
+        renewal.reload();
+        assert_eq!(identity.chain(), new.chain);
+        // One of somebody else's CA, for the same names.
+        let (_, other) = Authority::create("other", organisation.authority.domains(), now).unwrap();
+        ServerCertificate::issue(layout, &other, topology, server, store, now).await.unwrap();
+        renewal.reload();
+        assert_eq!(identity.chain(), new.chain);
+        store.close().await;
+    }
+}

@@ -55,7 +55,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     ready(&start)?;
     // Passwords are in memory as long as they are to be told, no longer.
     drop(start);
-    let result = until_told(&mut signals, core, &renewal, || handle.shutdown()).await;
+    let result = until_told(&mut signals, core, &mut rest, &renewal, || handle.shutdown()).await;
     let _ = end.send(true);
     upkeep.iter().for_each(JoinHandle::abort);
     tokio::select! {
@@ -68,10 +68,17 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
 }
 
 /// Runs until a signal says otherwise, then until every SIP connection was told.
-async fn until_told(signals: &mut Signals, mut core: JoinHandle<()>, renewal: &Renewal, shutdown: impl FnOnce()) -> anyhow::Result<()> {
+async fn until_told(
+    signals: &mut Signals,
+    mut core: JoinHandle<()>,
+    rest: &mut JoinSet<()>,
+    renewal: &Renewal,
+    shutdown: impl FnOnce(),
+) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             _ = &mut core => bail!("the signalling core ended by itself: look at the log, and report this as a fault of verbund"),
+            _ = rest.join_next() => bail!("HTTPS or the admin socket ended by itself: look at the log, and report this as a fault of verbund"),
             told = signals.next() => match told {
                 Told::Reload => renewal.reload(),
                 Told::End => break,

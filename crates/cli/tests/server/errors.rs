@@ -174,6 +174,13 @@ fn a_key_that_others_can_read_is_not_used() {
 }
 
 #[test]
+fn a_data_directory_that_others_can_enter_is_not_served() {
+    let (_dir, data) = made();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    check(&data, &[], &["others on this machine may enter it (mode 0755)", "chmod 700"]);
+}
+
+#[test]
 fn a_topology_that_was_tampered_with_is_refused() {
     let (_dir, data) = made();
     let path = data.join("topology.toml");

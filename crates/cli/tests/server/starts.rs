@@ -128,6 +128,22 @@ fn a_first_start_that_was_killed_at_its_end_is_finished() {
 }
 
 #[test]
+fn a_first_start_may_be_killed_at_any_moment() {
+    for millis in (0..48).step_by(4) {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut command = program();
+        command.args(["up", "--json", "--listen", "127.0.0.1:0", "--https", "127.0.0.1:0", "--data"]).arg(&data);
+        let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let server = Verbund::up(&data, &[]);
+        Phone::signed_in(&server, "alice");
+    }
+}
+
+#[test]
 fn another_address_leads_to_other_account_files() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
