@@ -156,6 +156,19 @@ fn a_user_is_not_locked_out_at_a_new_place() {
 }
 
 #[test]
+fn an_hour_after_many_mistakes_a_source_has_its_first_try_again() {
+    let mut scene = Scene::new();
+    for n in 0..20 {
+        assert!(scene.guess(&format!("user{n}"), HOME));
+    }
+    scene.wait(3600);
+    for machine in 0..100 {
+        scene.guess("alice", v4(machine));
+    }
+    assert!(scene.signs_in("alice", HOME), "debts have an upper end");
+}
+
+#[test]
 fn where_a_user_signed_in_guesses_are_counted_too() {
     let mut scene = Scene::new();
     assert!(scene.signs_in("alice", HOME));
