@@ -10,10 +10,9 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use registrar::Flow;
 use sip::{Frame, Framer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -24,6 +23,7 @@ use tokio::{
 
 use crate::{
     core::Event,
+    farewell::{Presence, farewell, write_at_once},
     fault,
     link::{Closing, Due, Link},
     scratch::{self, READ_BYTES, Scratch},
@@ -61,8 +61,13 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// Whether an encrypted `close_notify` can be said: after a failure of TLS there is an alert instead.
+    fn may_say_goodbye(&self) -> bool {
+        self.is_orderly() && !matches!(self, Self::Tls(_))
+    }
+
     /// Whether the other side may still be told.
-    pub(crate) fn is_orderly(&self) -> bool {
+    fn is_orderly(&self) -> bool {
         match self {
             Self::ByPeer | Self::Ours(_) | Self::SlowMessage | Self::Unframed(_) | Self::Tls(_) | Self::NoCore => true,
             Self::Eof | Self::Overflow | Self::NotReading | Self::Socket(_) => false,
@@ -78,7 +83,7 @@ pub(crate) struct Connection {
     tls: Tls,
     link: Arc<Link>,
     shared: Arc<Shared>,
-    /// Holds a message that is not whole; none between messages.
+    /// Holds a message that is not whole, or remembers half a ping; otherwise there is none.
     framer: Option<Box<Framer>>,
     /// Ciphertext that the socket did not take yet.
     pending: Vec<u8>,
@@ -133,16 +138,22 @@ impl Connection {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Tells the core that the connection is gone, behind everything it said, then the other side, as far as `ended`
-    /// allows. Bounded by the limit on closing.
+    /// Says the last words as far as `ended` allows, tells the core, and lets the other side read. Bounded by the limit
+    /// on closing.
     pub(crate) async fn end(mut self, ended: Ended) {
-        let flow = self.link.flow;
-        tracing::debug!(flow = flow.0, remote = %self.link.facts.remote, reason = %ended, "connection ended");
-        if self.shared.events.send(Event::Closed { flow }).await.is_ok() {
-            self.presence.reported = true;
+        tracing::debug!(flow = self.link.flow.0, remote = %self.link.facts.remote, reason = %ended, "connection ended");
+        if ended.may_say_goodbye() {
+            let notify = self.tls.goodbye();
+            self.pending.extend_from_slice(&notify);
         }
-        let time = self.shared.limits.closing();
-        self.finish(&ended, time).await;
+        if ended.is_orderly() {
+            // Before the core hears of it: when the last connection is gone, the process may be.
+            write_at_once(&self.stream, &mut self.pending);
+        }
+        self.presence.report().await;
+        if ended.is_orderly() {
+            farewell(&mut self.stream, &self.pending, self.shared.limits.closing()).await;
+        }
     }
 
     /// Does what can be done now; ready when the connection is to end.
@@ -226,7 +237,8 @@ impl Connection {
 
     /// Hands whole messages to the core, as many as it takes. Pings are answered here (RFC 5626 §3.5.1).
     fn deliver(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<Delivered, Ended> {
-        let Some(mut framer) = self.framer.take() else { return Ok(Delivered::All) };
+        let Some(mut framer) = self.framer.take_if(|framer| !framer.is_between_messages()) else { return Ok(Delivered::All) };
+        let mut half_ping = false;
         let delivered = loop {
             if framer.is_between_messages() {
                 break Delivered::All;
@@ -235,7 +247,10 @@ impl Connection {
                 self.message_since = None;
                 break Delivered::Waiting;
             };
-            match framer.poll_frame() {
+            let frame = framer.poll_frame();
+            // The other half may be in the next segment; the framer remembers.
+            half_ping = matches!(frame, Ok(Some(Frame::Pong)));
+            match frame {
                 Ok(Some(Frame::Message(message))) => {
                     self.message_since = None;
                     self.link.begin_message();
@@ -250,8 +265,10 @@ impl Connection {
                 Err(fault) => return Err(self.refuse_stream(cx, scratch, framer.buffer_mut(), fault)),
             }
         };
-        if delivered == Delivered::All && framer.is_between_messages() {
+        if framer.is_between_messages() {
             framer.shrink();
+        }
+        if framer.is_between_messages() && !half_ping {
             scratch.framer = Some(framer);
         } else {
             self.framer = Some(framer);
@@ -327,7 +344,8 @@ impl Connection {
     /// Keeps a timer exactly while a message or a write is half done.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let now = Instant::now;
-        let half_received = self.reservation.is_none() && (self.framer.is_some() || self.tls.holds_input());
+        let half_framed = self.framer.as_ref().is_some_and(|framer| !framer.is_between_messages());
+        let half_received = self.reservation.is_none() && (half_framed || self.tls.holds_input());
         if !half_received || self.link.in_flight() >= self.shared.limits.messages_in_flight_max {
             self.message_since = None;
         } else {
@@ -354,57 +372,4 @@ impl Connection {
             }
         }
     }
-
-    /// Says goodbye as far as the reason allows, within `time`, so that the last words are read before the socket ends.
-    async fn finish(mut self, ended: &Ended, time: Duration) {
-        if !ended.is_orderly() {
-            return;
-        }
-        if !matches!(ended, Ended::Tls(_)) {
-            let notify = scratch::with(|scratch| {
-                self.tls.close_notify(&mut scratch.output);
-                scratch.output.filled().to_vec()
-            });
-            self.pending.extend_from_slice(&notify);
-        }
-        farewell(&mut self.stream, &self.pending, time).await;
-    }
-}
-
-/// That the core knows of the connection. However the task ends, by panic too, the core hears of it exactly once.
-struct Presence {
-    flow: Flow,
-    shared: Arc<Shared>,
-    reported: bool,
-}
-
-impl Presence {
-    fn new(flow: Flow, shared: &Arc<Shared>) -> Self {
-        shared.meters.connections.increment(1.0);
-        Self { flow, shared: Arc::clone(shared), reported: false }
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.shared.meters.connections.decrement(1.0);
-        if !self.reported {
-            // Fails only when the core is gone, and then nobody needs to know.
-            let _ = self.shared.lost.send(self.flow);
-        }
-    }
-}
-
-/// Sends the last bytes, then waits until the other side has closed too: closing with unread input would make the
-/// kernel throw our last words away. Bounded by `time`; failures do not matter any more.
-pub(crate) async fn farewell(stream: &mut TcpStream, last: &[u8], time: Duration) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let all = async {
-        stream.write_all(last).await?;
-        stream.shutdown().await?;
-        let mut rest = [0; 512];
-        while stream.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    let _ = tokio::time::timeout(time, all).await;
 }

@@ -9,6 +9,7 @@
 mod connection;
 mod core;
 mod facts;
+mod farewell;
 mod fault;
 mod gate;
 mod handshake;
@@ -29,5 +30,5 @@ pub use core::Core;
 pub use facts::Connection;
 pub use gate::Gate;
 pub use limits::Limits;
-pub use listener::BindError;
+pub use listener::{BindError, listen};
 pub use server::{Handle, Server};

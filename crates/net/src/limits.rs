@@ -6,8 +6,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections in all. [`Server::bind`](crate::Server::bind) lowers it to what the process may open.
     pub connections_max: usize,
-    /// Connections from one source (an IPv4 address, an IPv6 /64): less than all, so that one address cannot take
-    /// every place. Large offices behind one address need thousands.
+    /// Connections from one source (an IPv4 address, an IPv6 /64); lowered so far that a part of all places stays free
+    /// for others. Large offices behind one address need thousands.
     pub connections_per_source_max: usize,
     /// Handshakes under way in all; further ones wait, and waiting counts against their deadline.
     pub handshakes_max: usize,
@@ -58,6 +58,16 @@ impl Limits {
         message: sip::Limits::DEFAULT,
     };
 
+    /// What one source leaves free for others, as a part of all connections.
+    const OTHERS_PART: usize = 32;
+
+    /// The same with at most so many connections; one source still cannot take them all.
+    pub(crate) fn within(self, connections_max: usize) -> Self {
+        let for_others = (connections_max / Self::OTHERS_PART).max(1);
+        let per_source = connections_max.saturating_sub(for_others).max(1);
+        Self { connections_max, connections_per_source_max: self.connections_per_source_max.min(per_source), ..self }
+    }
+
     pub(crate) fn handshake(&self) -> Duration {
         Duration::from_secs(self.handshake_seconds_max)
     }
@@ -82,5 +92,24 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that may hold so many connections gives one source so many.
+    fn check(room: usize, per_source: usize) {
+        let limits = Limits::DEFAULT.within(room);
+        assert_eq!((limits.connections_max, limits.connections_per_source_max), (room, per_source));
+    }
+
+    #[test]
+    fn one_source_never_gets_every_place_however_few_there_are() {
+        check(40_000, 20_000);
+        check(19_744, 19_127);
+        check(768, 744);
+        check(2, 1);
     }
 }

@@ -60,19 +60,22 @@ impl BindError {
     }
 }
 
-/// A socket that listens, with the options that its connections inherit.
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+/// Takes an address, for [`Server::on`](crate::Server::on). Connections wait until the server runs.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn listen(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
     open(address).map_err(|error| BindError::of(address, error))
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// What every connection gets: no waiting for more bytes (Nagle and delayed acknowledgement cost 40 ms a handshake), and
@@ -150,8 +153,8 @@ mod tests {
         check("192.0.2.1:5061", io::ErrorKind::AddrNotAvailable, "does not have the address 192.0.2.1");
     }
 
-    #[tokio::test]
-    async fn an_address_of_another_machine_is_told_as_such() {
+    #[test]
+    fn an_address_of_another_machine_is_told_as_such() {
         assert!(matches!(listen("192.0.2.1:21000".parse().unwrap()), Err(BindError::NotOurs(_))));
     }
 }

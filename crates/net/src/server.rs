@@ -1,4 +1,5 @@
 use std::{
+    io,
     net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     time::Instant,
@@ -43,8 +44,18 @@ impl Server {
     /// The address cannot be had; see [`BindError`].
     pub fn bind(listen: SocketAddr, gate: Gate, limits: Limits, core: impl Core) -> Result<Self, BindError> {
         let listener = listener::listen(listen)?;
-        let address = listener.local_addr().map_err(|error| BindError::Other { address: listen, error })?;
-        let limits = Limits { connections_max: open_files::room_for(limits.connections_max), ..limits };
+        Self::on(listener, gate, limits, core).map_err(|error| BindError::Other { address: listen, error })
+    }
+
+    /// On an address taken before, by [`listen`](crate::listen).
+    ///
+    /// # Errors
+    /// The socket cannot be used.
+    pub fn on(listener: std::net::TcpListener, gate: Gate, limits: Limits, core: impl Core) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let listener = TcpListener::from_std(listener)?;
+        let limits = limits.within(open_files::room_for(limits.connections_max));
         let (events_in, events) = mpsc::channel(limits.messages_queued_max);
         let (lost_in, lost) = mpsc::unbounded_channel();
         let (end, ending) = watch::channel(false);

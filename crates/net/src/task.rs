@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
 
 use crate::{
-    connection::{Connection, farewell},
+    connection::Connection,
     core::Event,
     facts::Facts,
+    farewell::farewell,
     handshake::{Unfinished, handshake},
     link::Link,
     meters::HandshakeEnd,
@@ -37,10 +38,7 @@ async fn admit(mut stream: TcpStream, remote: SocketAddr, seat: Seat, shared: Ar
     let facts = Facts::new(remote, &established.tls, established.server_name);
     let Some(peer) = shared.gate.judge(flow, &facts, established.tls.peer_chain()) else {
         let mut refused = established.tls;
-        let last = crate::scratch::with(|scratch| {
-            refused.close_notify(&mut scratch.output);
-            scratch.output.filled().to_vec()
-        });
+        let last = refused.goodbye();
         farewell(&mut stream, &last, shared.limits.closing()).await;
         return None;
     };
@@ -57,5 +55,21 @@ async fn give_up(mut stream: TcpStream, remote: SocketAddr, shared: &Shared, unf
         Unfinished::Broken(_) => farewell(&mut stream, &[], shared.limits.closing()).await,
         // Nobody is left to be told, or nobody who would understand.
         Unfinished::ClearText | Unfinished::Slow | Unfinished::Gone(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a task of this function holds between two polls, without making one.
+    fn held<F: Future>(_: impl Fn(TcpStream, SocketAddr, Seat, Arc<Shared>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 1_536, "{}", size_of::<Connection>());
+        assert!(held(run) <= 2 * size_of::<Connection>() + 256, "{}", held(run));
     }
 }

@@ -13,7 +13,7 @@ use rustls::{
     unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus},
 };
 
-use crate::scratch::Output;
+use crate::scratch::{self, Output};
 
 /// Overhead of one record: header, explicit nonce (TLS 1.2), content type, tag.
 const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 1 + 16;
@@ -167,7 +167,7 @@ impl Tls {
     }
 
     /// Tells the other side that nothing more comes (RFC 8446 §6.1).
-    pub(crate) fn close_notify(&mut self, output: &mut Output) {
+    fn close_notify(&mut self, output: &mut Output) {
         for _ in 0..ALERT_STEPS_MAX {
             match self.connection.process_tls_records(&mut self.held).state {
                 Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, output),
@@ -180,6 +180,14 @@ impl Tls {
                 _ => return,
             }
         }
+    }
+
+    /// [`close_notify`](Self::close_notify), to be sent later.
+    pub(crate) fn goodbye(&mut self) -> Vec<u8> {
+        scratch::with(|scratch| {
+            self.close_notify(&mut scratch.output);
+            scratch.output.filled().to_vec()
+        })
     }
 
     /// Moves the alert that an error left behind into `output`. Asked only while something waits: after an error the

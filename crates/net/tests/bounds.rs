@@ -64,6 +64,19 @@ async fn n38_stalled_handshakes_of_one_source_do_not_stop_another() {
     phone.check_alive().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n38_a_flood_of_handshakes_is_worked_off_while_a_call_goes_on() {
+    let server = Running::with(Limits { handshakes_computing_max: 1, ..Limits::DEFAULT }).await;
+    let mut phone = server.phone().await;
+    let flood: Vec<_> = (0..150).map(|_| tokio::spawn(Phone::connect(server.address, server.pki.client()))).collect();
+    for _ in 0..50 {
+        phone.check_alive().await;
+    }
+    for connected in flood {
+        connected.await.unwrap().unwrap().check_alive().await;
+    }
+}
+
 #[tokio::test]
 async fn n38_idle_connections_of_one_source_leave_places_for_others() {
     let limits = Limits { connections_max: 60, connections_per_source_max: 40, ..Limits::DEFAULT };

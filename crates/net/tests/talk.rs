@@ -76,6 +76,18 @@ async fn pings_that_come_together_get_one_pong_and_disturb_no_request() {
 }
 
 #[tokio::test]
+async fn a_ping_cut_in_two_is_answered_too() {
+    let server = Running::start().await;
+    let mut phone = server.phone().await;
+    phone.check_alive().await;
+    phone.send("\r\n").await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    phone.send("\r\n").await;
+    assert!(matches!(phone.frame().await, Ok(Some(Frame::Pong))));
+    phone.check_alive().await;
+}
+
+#[tokio::test]
 async fn what_a_phone_says_right_behind_its_handshake_is_heard() {
     let server = Running::start().await;
     for _ in 0..20 {

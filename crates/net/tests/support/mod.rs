@@ -1,5 +1,5 @@
 //! A server around a small core, and phones that speak to it over real sockets.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 
 mod core;
 mod phone;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 pub use self::core::{Log, Said, TestCore};
 pub use phone::{PATIENCE, Phone, request};
-pub use tls::{SERVER_NAME, TestPki};
+pub use tls::{SERVER_NAME, TestPki, client_trusting};
 
 /// A running server.
 pub struct Running {

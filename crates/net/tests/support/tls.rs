@@ -19,6 +19,14 @@ pub struct TestPki {
     policy: Arc<LivePolicy>,
 }
 
+/// A client without a certificate, in another process than the server.
+pub fn client_trusting(root_hex: &str) -> Arc<ClientConfig> {
+    let byte = |at: usize| u8::from_str_radix(&root_hex[at..at + 2], 16).unwrap();
+    let root: Vec<u8> = (0..root_hex.len()).step_by(2).map(byte).collect();
+    let anchors = Anchors::of([CertificateDer::from(root)]).unwrap();
+    client_config(anchors, Revoked::none(), None, Arc::new(DefaultTimeProvider)).unwrap()
+}
+
 fn fqdn(text: &str) -> Fqdn {
     Fqdn::parse(text).unwrap()
 }
@@ -46,6 +54,11 @@ impl TestPki {
 
     pub fn gate(&self) -> Gate {
         Gate::new(Listener::Clients, Arc::clone(&self.identity), Arc::clone(&self.policy), Arc::new(DefaultTimeProvider)).unwrap()
+    }
+
+    /// The root, for a client in another process.
+    pub fn root_hex(&self) -> String {
+        self.authority.root().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// A client without a certificate.
