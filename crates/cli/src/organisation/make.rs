@@ -53,7 +53,12 @@ impl Plan {
             MediaPolicy::Require => Ok(plain),
             MediaPolicy::Support => {
                 let text = plain.to_commented_toml().replace("\nmedia = \"require\"\n", "\nmedia = \"support\"\n");
-                Ok(Topology::parse(&text)?)
+                let topology = Topology::parse(&text)?;
+                anyhow::ensure!(
+                    topology.media() == self.media,
+                    "the topology did not take the media policy; report this as a fault of verbund"
+                );
+                Ok(topology)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The data directory: is there an organisation, is it whole, and what does it consist of?
 //!
 //! What the parts mean is left to `pki`, `topology` and `store`. Start with [`find`], then
-//! [`make`] (the first start) and [`open`](Organisation::open) (every later one).
+//! [`make()`] (the first start) and [`open`](Organisation::open) (every later one).
 
 mod certificate;
 mod layout;

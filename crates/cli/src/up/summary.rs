@@ -128,5 +128,7 @@ fn elsewhere(text: &mut String, start: &Start, paint: Paint) {
         IpAddr::V6(ip) => ip.to_string(),
     };
     let _ = writeln!(text, "  name      DNS, or the line '{address} {}' in its hosts file", site.server_name);
-    let _ = writeln!(text, "  trust     {} (the root certificate, nothing secret)\n", site.ca.display());
+    let _ = writeln!(text, "  trust     {} (the root certificate, nothing secret)", site.ca.display());
+    let root = pki::facts(start.organisation.authority.root());
+    let _ = writeln!(text, "            SHA-256 {}\n", root.map(|root| root.fingerprint.to_string()).unwrap_or_default());
 }

@@ -1,7 +1,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
 use crate::common::{
-    phone::{Phone, SDP},
+    phone::{CLEAR_SDP, Phone, SDP},
     verbund::{PATIENCE, Verbund, free_port, program},
 };
 
@@ -31,6 +33,29 @@ fn a_first_start_makes_an_organisation_whose_users_sign_in_write_and_call() {
     assert_eq!(bye.method(), "BYE");
     bob.answer(&bye, "200 OK", "", "");
     assert_eq!(hang_up.join().unwrap(), 200);
+}
+
+/// What an unencrypted offer of alice's to bob is answered with.
+fn answer_to_clear_media(args: &[&str]) -> u16 {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Verbund::up(&dir.path().join("data"), args);
+    let (mut alice, mut bob) = (Phone::signed_in(&server, "alice"), Phone::signed_in(&server, "bob"));
+    alice.invite("sip:bob@verbund.test", CLEAR_SDP);
+    let answering = std::thread::spawn(move || {
+        let Some(invite) = bob.next() else { return };
+        bob.answer(&invite, "486 Busy Here", "", "");
+        while bob.next().is_some() {}
+    });
+    let status = alice.final_response().status().unwrap().code();
+    assert_eq!(server.stop().code(), Some(0));
+    answering.join().unwrap();
+    status
+}
+
+#[test]
+fn media_must_be_encrypted_unless_the_first_start_said_otherwise() {
+    assert_eq!(answer_to_clear_media(&[]), 488);
+    assert_eq!(answer_to_clear_media(&["--media", "support"]), 486);
 }
 
 #[test]
@@ -226,5 +251,7 @@ fn people_get_a_page_that_says_how_to_sign_in() {
     {
         assert!(page.contains(what), "{what} is not in {page}");
     }
+    let root = CertificateDer::from_pem_file(data.join("ca.pem")).unwrap();
+    assert!(page.contains(&pki::facts(&root).unwrap().fingerprint.to_string()), "what a phone's owner compares");
     assert!(!page.contains('\x1b'), "no colour outside a terminal");
 }
