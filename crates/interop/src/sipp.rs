@@ -36,9 +36,9 @@ fn listens(port: u16) -> bool {
 pub enum Scenario {
     /// REGISTER, answered to a challenge if there is one.
     Register,
-    /// One MESSAGE.
+    /// One MESSAGE, without a sign-in before it.
     Message,
-    /// INVITE with encrypted media, ACK, a moment, BYE.
+    /// Sign in, then INVITE with encrypted media, ACK, a moment, BYE.
     Call,
     /// Sign in, then take the messages that come in.
     AnswerMessages,
@@ -124,7 +124,8 @@ impl Sipp {
 /// SIPp's injection file: user; domain; credentials; the other user.
 fn injection(users: &[Account], to: &[Account]) -> String {
     let mut csv = String::from("SEQUENTIAL\n");
-    for (user, other) in users.iter().zip(to.iter().cycle()) {
+    let pairs = users.iter().cycle().zip(to.iter().cycle());
+    for (user, other) in pairs.take(users.len().max(to.len())) {
         let Account { user: name, domain, password } = user;
         let _ = writeln!(csv, "{name};{domain};[authentication username={name} password={password}];{}", other.user);
     }

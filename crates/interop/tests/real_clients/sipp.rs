@@ -35,21 +35,22 @@ fn sipp_signs_users_in_at_a_fixed_rate_without_a_failure() {
 }
 
 /// The callees sign in over one connection and wait; the callers work over another.
-fn check(lab: &Lab, callee: Scenario, caller: Scenario, count: u32, rate: u32) {
+fn check(lab: &Lab, callee: Scenario, caller: Scenario, callers: usize, count: u32, rate: u32) {
     let bench = Bench::start(lab);
     let (near, far) = (bench.tunnel(lab, 5080), bench.tunnel(lab, 5090));
     let answering = Sipp::start(lab, &far, callee, &bench.callees, &bench.callers, 5, 50);
     answering.wait_for_messages(lab, "SIP/2.0 200", 5);
-    let working = Sipp::start(lab, &near, caller, &bench.callers, &bench.callees, count, rate);
+    let working = Sipp::start(lab, &near, caller, &bench.callers[..callers], &bench.callees, count, rate);
     assert_eq!(working.result(lab), (count, 0));
 }
 
+/// One user writes to five. The first message is challenged, and thereby the user is known on the connection.
 #[test]
 fn sipp_sends_messages_at_a_fixed_rate_without_a_failure() {
-    in_own_network(|lab| check(lab, Scenario::AnswerMessages, Scenario::Message, 200, 50));
+    in_own_network(|lab| check(lab, Scenario::AnswerMessages, Scenario::Message, 1, 200, 50));
 }
 
 #[test]
 fn sipp_makes_calls_at_a_fixed_rate_without_a_failure() {
-    in_own_network(|lab| check(lab, Scenario::AnswerCalls, Scenario::Call, 100, 20));
+    in_own_network(|lab| check(lab, Scenario::AnswerCalls, Scenario::Call, 5, 100, 20));
 }
