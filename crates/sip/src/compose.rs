@@ -44,7 +44,8 @@ impl<'m> Reply<'m> {
         let digit = |n: u16| b'0' + (n % 10) as u8;
         self.out.put_slice(b"SIP/2.0 ");
         self.out.put_slice(&[digit(code / 100), digit(code / 10), digit(code), b' ']);
-        put_value(&mut self.out, phrase);
+        // The first line cannot be folded, so no CR or LF may stay.
+        phrase.bytes().for_each(|byte| self.out.put_u8(if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
         self.out.put_slice(b"\r\n");
     }
 
