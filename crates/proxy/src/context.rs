@@ -253,16 +253,16 @@ impl Context {
         self.conclude(desk, now)
     }
 
-    /// Goes on to the next targets or to the final response, once no branch is open.
+    /// Goes on to the next targets or to the final response, once no branch is open. A cancelled or declined
+    /// request has no next targets: [`cancel_all`](Self::cancel_all) threw them away.
     pub(crate) fn conclude(&mut self, desk: &mut Desk, now: Instant) -> Fate {
         loop {
             if self.is_pending() {
                 return Fate::Stays;
             }
-            let over = self.cancelled || self.caller_gone || self.best.as_ref().is_some_and(|best| best.status.class() == 6);
             match self.state {
                 State::Proceeding => {
-                    if over || !self.start_next(None, desk, now) {
+                    if !self.start_next(None, desk, now) {
                         return self.finish(desk, now);
                     }
                 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use sip::Message;
 
 use crate::{Flow, UserName, key::ServerKey};
@@ -22,6 +24,8 @@ pub struct Forward {
     pub caller: Option<UserName>,
     /// The value for P-Asserted-Identity; not sent if the caller asks for privacy (RFC 3325 §9.3).
     pub asserted: Option<String>,
+    /// What the sender calls us, `host` or `host:port`: stands in its Record-Route. `None`: what our Via says.
+    pub reached_as: Option<Arc<str>>,
     /// Whether later requests of the dialog must come this way. Works only where caller and target have a user.
     pub record_route: bool,
 }
@@ -39,4 +43,6 @@ pub struct Target {
     pub path: Vec<String>,
     /// Whose device it is: goes into the Record-Route token.
     pub user: Option<UserName>,
+    /// What the device calls us, as in [`Forward::reached_as`].
+    pub reached_as: Option<Arc<str>>,
 }

@@ -140,8 +140,8 @@ impl Proxy {
     pub fn forward(&mut self, request: NewRequest, plan: Forward, now: Instant) {
         self.now = now;
         let hash = request::route_hash(&request.message, &self.desk);
-        let Forward { mut targets, caller, asserted, record_route } = plan;
-        let plan = Plan { caller, asserted, record_route };
+        let Forward { mut targets, caller, asserted, reached_as, record_route } = plan;
+        let plan = Plan { caller, asserted, reached_as, record_route };
         self.narrow(&mut targets);
         if let Some(status) = self.objection(&request, hash, &targets) {
             return self.refuse(request, status, now);

@@ -1,4 +1,4 @@
-use std::{ops::Range, time::Instant};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use sip::{Credentials, Message, Name, Rewrite};
@@ -18,6 +18,7 @@ const HOPS: u8 = 70;
 pub(crate) struct Plan {
     pub(crate) caller: Option<UserName>,
     pub(crate) asserted: Option<String>,
+    pub(crate) reached_as: Option<Arc<str>>,
     pub(crate) record_route: bool,
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     let mut scratch = std::mem::take(&mut desk.scratch);
     scratch.clear();
     let via = noted(&mut scratch, |out| desk.write_via(outgoing.id, target.flow, out));
-    let record_route = write_record_route(message, plan, outgoing, desk, now, &mut scratch);
+    let record_routes = write_record_routes(message, plan, outgoing, desk, now, &mut scratch);
     let mut digits = [[0; 20]; 2];
     let [hops_digits, breadth_digits] = &mut digits;
     let hops = number_text(hops_left(message).unwrap_or(0).into(), hops_digits);
@@ -78,7 +79,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     let mut rewrite = Rewrite::of(message);
     rewrite.request_uri(&target.uri).push(Name::Via, &scratch[via]);
     rewrite.set(Name::MaxForwards, hops).set(Name::MaxBreadth, breadth);
-    if let Some(range) = record_route {
+    for range in record_routes.into_iter().flatten() {
         rewrite.push(Name::RecordRoute, &scratch[range]);
     }
     reroute(&mut rewrite, message, target, desk);
@@ -98,28 +99,47 @@ fn noted(out: &mut String, write: impl FnOnce(&mut String)) -> Range<usize> {
     from..out.len()
 }
 
-/// `<sip:TOKEN@host:port;transport=tls;lr>`; nothing unless both legs have a user.
-fn write_record_route(
+/// `<sip:TOKEN@host:port;transport=tls;lr>`, the topmost first; nothing unless both legs have a user.
+///
+/// Each side sends its requests to the value next to it, and may have to find us by what stands there. If the
+/// two call us by different names each gets its own, as a proxy between two networks does (RFC 5658 §5).
+fn write_record_routes(
     message: &Message,
     plan: &Plan,
     outgoing: Outgoing<'_>,
     desk: &mut Desk,
     now: Instant,
     out: &mut String,
-) -> Option<Range<usize>> {
+) -> [Option<Range<usize>>; 2] {
+    let target = outgoing.target;
+    let token = out.len();
+    if write_token(message, plan, outgoing, desk, now, out).is_none() {
+        return [None, None];
+    }
+    let token = token..out.len();
+    let sent_by = &desk.settings.sent_by;
+    let (callee_side, caller_side) = (target.reached_as.as_deref().unwrap_or(sent_by), plan.reached_as.as_deref().unwrap_or(sent_by));
+    let mut value = |host: &str| {
+        noted(out, |out| {
+            out.push_str("<sip:");
+            out.extend_from_within(token.clone());
+            out.push('@');
+            out.push_str(host);
+            out.push_str(";transport=tls;lr>");
+        })
+    };
+    let top = value(callee_side);
+    [Some(top), (caller_side != callee_side).then(|| value(caller_side))]
+}
+
+fn write_token(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mut Desk, now: Instant, out: &mut String) -> Option<()> {
     let target = outgoing.target;
     let (Some(caller), Some(callee), true) = (&plan.caller, &target.user, plan.record_route) else { return None };
     let from = message.from().ok()?;
     let token =
         Token { caller: Leg { flow: outgoing.source, user: caller.clone() }, callee: Leg { flow: target.flow, user: callee.clone() } };
     let dialog = dialog_hash(&desk.seed, message.call_id().ok()?, from.tag().unwrap_or_default());
-    let start = out.len();
-    out.push_str("<sip:");
-    desk.tokens.write(&token, dialog, &mut desk.random, now, out)?;
-    out.push('@');
-    out.push_str(&desk.settings.sent_by);
-    out.push_str(";transport=tls;lr>");
-    Some(start..out.len())
+    desk.tokens.write(&token, dialog, &mut desk.random, now, out)
 }
 
 /// Our own Route values go, the target's path comes on top of what is left.

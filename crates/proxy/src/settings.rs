@@ -9,7 +9,7 @@ pub struct Settings {
     pub sent_by: String,
     /// Our digest realm: credentials for it go no further. `None`: no credentials go further at all.
     pub realm: Option<String>,
-    /// Other `host` or `host:port` that mean us in a Route: the SIP domain, the address phones were given.
+    /// Other names, `host` or `host:port`, that mean us in a Route: the SIP domain. Addresses always do.
     pub aliases: Vec<String>,
     /// Whether descriptions of unencrypted media may pass (P3, row N26).
     pub media: MediaPolicy,

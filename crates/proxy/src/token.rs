@@ -129,12 +129,7 @@ pub(crate) fn dialog_hash(seed: &Seed, call_id: &str, tag: &str) -> u64 {
 /// The names a Route calls us by.
 pub(crate) struct Names {
     port: Option<u16>,
-    names: Vec<(OwnHost, Option<u16>)>,
-}
-
-enum OwnHost {
-    Name(String),
-    Address(std::net::IpAddr),
+    names: Vec<(String, Option<u16>)>,
 }
 
 impl Names {
@@ -144,10 +139,17 @@ impl Names {
         Self { port: own_name(sent_by).and_then(|(_, port)| port), names }
     }
 
-    /// Whether this URI means us: a name of ours, and our port or none.
+    /// Whether this URI means us: a name of ours with our port or none, or an address. A phone that was told an
+    /// address writes the one it reaches us at, which behind a translator is none we know; it asks for nothing,
+    /// since a Route is popped here and never dialled.
     pub(crate) fn mean_us(&self, uri: &Uri<'_>) -> bool {
         let same_port = |own: Option<u16>| uri.port.is_none() || uri.port == own.or(self.port).or(Some(5061));
-        uri.is_sip() && self.names.iter().any(|(host, port)| host.is(&uri.host) && same_port(*port))
+        let named = |host: &Host<'_>| self.names.iter().any(|(name, port)| host.is_name(name) && same_port(*port));
+        uri.is_sip()
+            && match uri.host {
+                Host::Name(_) => named(&uri.host),
+                Host::V4(_) | Host::V6(_) => true,
+            }
     }
 
     /// How many of the topmost Route values mean us. They are popped.
@@ -156,26 +158,14 @@ impl Names {
     }
 }
 
-impl OwnHost {
-    fn is(&self, host: &Host<'_>) -> bool {
-        match (self, host) {
-            (Self::Name(own), Host::Name(_)) => host.is_name(own),
-            (Self::Address(own), Host::V4(address)) => own == address,
-            (Self::Address(own), Host::V6(address)) => own == address,
-            _ => false,
-        }
-    }
-}
-
-fn own_name(text: &str) -> Option<(OwnHost, Option<u16>)> {
+/// A DNS name and a port; addresses need not be listed.
+fn own_name(text: &str) -> Option<(String, Option<u16>)> {
     let text = format!("sip:{text}");
     let uri = Uri::parse(&text)?;
-    let host = match uri.host {
-        Host::Name(name) => OwnHost::Name(name.to_owned()),
-        Host::V4(address) => OwnHost::Address(address.into()),
-        Host::V6(address) => OwnHost::Address(address.into()),
-    };
-    Some((host, uri.port))
+    match uri.host {
+        Host::Name(name) => Some((name.to_owned(), uri.port)),
+        Host::V4(_) | Host::V6(_) => None,
+    }
 }
 
 /// Reads the Route headers at the top of a request.

@@ -124,6 +124,7 @@ impl World {
             q: *q,
             path: vec![],
             user: Some(user("bob")),
+            reached_as: None,
         };
         let targets: Vec<_> = devices.iter().map(target).collect();
         let flow = self.flows[from];

@@ -33,6 +33,9 @@ fn our_names_without_a_token_are_preloaded() {
         "<sips:SIP.Verbund.Test;lr>",
         "<sip:verbund.test;lr>",
         "<sip:127.0.0.1:5061;transport=tls;lr>",
+        "<sip:192.0.2.200:443;transport=tls;lr>",
+        "<sip:192.0.2.77:40000;lr>",
+        "<sip:[2001:db8::1];lr>",
         "<sip:sip.verbund.test;lr>, <sip:far.example;lr>",
     ] {
         check(value, &Route::Preloaded);
@@ -41,20 +44,19 @@ fn our_names_without_a_token_are_preloaded() {
 
 #[test]
 fn another_host_or_port_is_foreign() {
-    for value in [
-        "<sip:far.example;lr>",
-        "<sip:sip.verbund.test:5062;lr>",
-        "<sip:127.0.0.2:5061;lr>",
-        "<sip:sip.verbund.test.evil.example;lr>",
-        "nonsense",
-    ] {
+    for value in ["<sip:far.example;lr>", "<sip:sip.verbund.test:5062;lr>", "<sip:sip.verbund.test.evil.example;lr>", "nonsense"] {
         check(value, &Route::Foreign);
     }
 }
 
 #[test]
 fn a_made_up_token_is_forged() {
-    for value in ["<sip:alice@sip.verbund.test:5061;lr>", "<sip:AAAA@sip.verbund.test;lr>", "<sip:%41@verbund.test;lr>"] {
+    for value in [
+        "<sip:alice@sip.verbund.test:5061;lr>",
+        "<sip:AAAA@sip.verbund.test;lr>",
+        "<sip:%41@verbund.test;lr>",
+        "<sip:AAAA@127.0.0.1:5061;lr>",
+    ] {
         check(value, &Route::Forged);
     }
 }
@@ -68,6 +70,27 @@ fn a_token_says_which_leg_speaks() {
     std::mem::swap(&mut callee.from, &mut callee.to);
     callee.from.push_str(";tag=tag-2");
     assert_eq!(route_of(&scene, &callee), Route::Dialog { from: leg(BOB, "bob"), to: leg(ALICE, "alice") });
+}
+
+#[test]
+fn each_side_finds_us_by_what_it_calls_us() {
+    let mut scene = Scene::new();
+    let target = proxy::Target { reached_as: Some("sip.verbund.test:5061".into()), ..device(BOB, 1000) };
+    let plan = proxy::Forward { reached_as: Some("198.51.100.7:5061".into()), ..crate::scene::plan(&[target]) };
+    let request = scene.ask(ALICE, &Ask::invite());
+    scene.proxy.forward(request, plan, scene.now);
+    scene.expect_status(ALICE, 100);
+    let sent = scene.expect_method(BOB, "INVITE");
+    let hosts: Vec<_> = sent.addresses(Name::RecordRoute).map(|route| route.unwrap().uri.host.to_string()).collect();
+    assert_eq!(hosts, ["sip.verbund.test", "198.51.100.7"], "the callee's neighbour is the topmost");
+    // The caller's route set is the other way round; both values are ours and are popped.
+    let routes: Vec<_> = sent.list(Name::RecordRoute).map(str::to_owned).collect();
+    let backwards: String = routes.iter().rev().map(|route| format!("Route: {route}\r\n")).collect();
+    let bye = Ask::new("BYE").within("tag-2").with(&backwards);
+    assert_eq!(route_of(&scene, &bye), Route::Dialog { from: leg(ALICE, "alice"), to: leg(BOB, "bob") });
+    let request = scene.ask(ALICE, &bye);
+    scene.proxy.forward(request, crate::scene::plan(&[device(BOB, 1000)]), scene.now);
+    assert_eq!(scene.expect_method(BOB, "BYE").first(Name::Route), None);
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Scene {
         let now = Instant::now();
         let mut settings = Settings::new("sip.verbund.test:5061".to_owned(), MediaPolicy::Require);
         settings.realm = Some("verbund.test".to_owned());
-        settings.aliases = vec!["verbund.test".to_owned(), "127.0.0.1".to_owned()];
+        settings.aliases = vec!["verbund.test".to_owned()];
         change(&mut settings);
         Self { proxy: Proxy::new(settings, key, now), now }
     }
@@ -232,7 +232,14 @@ pub(crate) fn user(name: &str) -> UserName {
 
 /// A device of Bob's.
 pub(crate) fn device(flow: Flow, q: u16) -> Target {
-    Target { flow, uri: format!("sip:bob@192.0.2.{}:5061;transport=tls", flow.0), q, path: Vec::new(), user: Some(user("bob")) }
+    Target {
+        flow,
+        uri: format!("sip:bob@192.0.2.{}:5061;transport=tls", flow.0),
+        q,
+        path: Vec::new(),
+        user: Some(user("bob")),
+        reached_as: None,
+    }
 }
 
 pub(crate) fn plan(targets: &[Target]) -> Forward {
@@ -240,6 +247,7 @@ pub(crate) fn plan(targets: &[Target]) -> Forward {
         targets: targets.to_vec(),
         caller: Some(user("alice")),
         asserted: Some("<sip:alice@verbund.test>".to_owned()),
+        reached_as: None,
         record_route: true,
     }
 }

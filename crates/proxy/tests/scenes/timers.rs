@@ -107,3 +107,17 @@ fn a_refused_caller_who_never_acknowledges_is_forgotten_after_32_seconds() {
     assert!(scene.proxy.is_idle());
     assert_eq!(scene.proxy.poll_timeout(), None);
 }
+
+#[test]
+fn a_device_that_answers_after_it_was_given_up_is_hung_up() {
+    let mut scene = Scene::new();
+    let sent = scene.call(&Ask::invite(), &[device(BOB, 1000), device(CAROL, 500)]);
+    scene.pass(32);
+    let second = scene.expect_method(CAROL, "INVITE");
+    scene.reply_with(BOB, &sent[0], "200 OK", "", SRTP);
+    scene.expect_method(BOB, "ACK");
+    scene.expect_method(BOB, "BYE");
+    scene.silence();
+    scene.reply_with(CAROL, &second, "200 OK", "", SRTP);
+    scene.expect_status(ALICE, 200);
+}
