@@ -6,14 +6,13 @@
 use std::{
     any::Any,
     collections::HashMap,
-    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     time::Instant,
 };
 
-use node::{Node, Output, Registration};
+use node::{Arrival, Node, Output, Registration};
 use registrar::{Credential, Flow, UserName};
 use tokio::{
     sync::mpsc,
@@ -29,7 +28,7 @@ const BATCH: usize = 64;
 /// What `net` drives. [`Node`] is the one that matters; tests have smaller ones.
 pub trait Core: Send + 'static {
     /// A connection passed `trust`.
-    fn handle_connected(&mut self, flow: Flow, peer: Peer, source: IpAddr, now: Instant);
+    fn handle_connected(&mut self, flow: Flow, peer: Peer, arrival: Arrival, now: Instant);
     /// A whole message came in.
     fn handle_message(&mut self, flow: Flow, message: sip::Message, now: Instant);
     /// A connection is gone; told once for each that was connected.
@@ -51,8 +50,8 @@ pub trait Core: Send + 'static {
 }
 
 impl Core for Node {
-    fn handle_connected(&mut self, flow: Flow, peer: Peer, source: IpAddr, now: Instant) {
-        self.handle_connected(flow, peer, source, now);
+    fn handle_connected(&mut self, flow: Flow, peer: Peer, arrival: Arrival, now: Instant) {
+        self.handle_connected(flow, peer, arrival, now);
     }
 
     fn handle_message(&mut self, flow: Flow, message: sip::Message, now: Instant) {
@@ -169,13 +168,13 @@ impl CoreTask {
     }
 
     fn handle_connected(&mut self, link: Arc<Link>, peer: Peer, now: Instant) {
-        let (flow, source) = (link.flow, link.facts.remote.ip());
+        let (flow, arrival) = (link.flow, link.facts.arrival());
         if self.ending {
             link.close("the server shuts down");
             self.to_wake.push(Arc::clone(&link));
         }
         self.links.insert(flow, Entry { link, noted_in: 0 });
-        self.guarded(flow, |core| core.handle_connected(flow, peer, source, now));
+        self.guarded(flow, |core| core.handle_connected(flow, peer, arrival, now));
     }
 
     fn handle_message(&mut self, flow: Flow, message: sip::Message, now: Instant) {

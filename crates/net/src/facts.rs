@@ -3,6 +3,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use node::Arrival;
 use registrar::Flow;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 use trust::TlsFacts;
@@ -32,6 +33,7 @@ pub struct Connection {
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) remote: SocketAddr,
+    local: SocketAddr,
     pub(crate) since: Instant,
     version: Option<ProtocolVersion>,
     suite: Option<CipherSuite>,
@@ -40,15 +42,15 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn new(remote: SocketAddr, tls: &Tls, server_name: Option<Box<str>>) -> Self {
+    pub(crate) fn new(remote: SocketAddr, local: SocketAddr, tls: &Tls, server_name: Option<Box<str>>) -> Self {
         let suite = tls.suite().map(|suite| suite.suite());
-        Self { remote, since: Instant::now(), version: tls.version(), suite, group: tls.group(), server_name }
+        Self { remote, local, since: Instant::now(), version: tls.version(), suite, group: tls.group(), server_name }
     }
 
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 9));
-        Self { remote, since: Instant::now(), version: None, suite: None, group: None, server_name: None }
+        Self { remote, local: remote, since: Instant::now(), version: None, suite: None, group: None, server_name: None }
     }
 
     /// `TLSv1_3`
@@ -69,6 +71,11 @@ impl Facts {
     /// The name the client asked for.
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
+    }
+
+    /// How it came, for the core.
+    pub(crate) fn arrival(&self) -> Arrival {
+        Arrival { source: self.remote.ip(), local: self.local, server_name: self.server_name().map(str::to_owned) }
     }
 
     /// For the decision record.

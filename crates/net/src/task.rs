@@ -35,7 +35,9 @@ async fn admit(mut stream: TcpStream, remote: SocketAddr, seat: Seat, shared: Ar
     };
     shared.meters.handshake(HandshakeEnd::Done);
     let flow = shared.new_flow();
-    let facts = Facts::new(remote, &established.tls, established.server_name);
+    // Only a socket that is gone has no address of its own.
+    let local = stream.local_addr().ok()?;
+    let facts = Facts::new(remote, local, &established.tls, established.server_name);
     let Some(peer) = shared.gate.judge(flow, &facts, established.tls.peer_chain()) else {
         let mut refused = established.tls;
         let last = refused.goodbye();

@@ -1,6 +1,6 @@
 //! What becomes of a request, given who sent it. Deciding has no effect; `Node` carries the decision out.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use locate::Unroutable;
 use proxy::{Forward, Leg, Route, Target};
@@ -83,8 +83,8 @@ impl Node {
         self.check_extensions(request)?;
         self.check_media(request)?;
         match self.proxy.dialog_of(request) {
-            Route::None | Route::Preloaded => self.decide_for_address(caller, request, now),
-            Route::Dialog { from, to } => self.decide_in_dialog(caller, &from, &to, request, now),
+            Route::None | Route::Preloaded => self.decide_for_address(flow, caller, request, now),
+            Route::Dialog { from, to } => self.decide_in_dialog(flow, caller, &from, &to, request, now),
             // N16: a token we did not make, or a way past us.
             Route::Forged | Route::Foreign => refuse(Status::FORBIDDEN),
         }
@@ -209,17 +209,18 @@ impl Node {
         Ok(Address::User { user, instance: uri.params.value("gr").map(str::to_owned) })
     }
 
-    fn decide_for_address(&mut self, caller: UserName, request: &Message, now: Instant) -> Asked<Decision> {
+    fn decide_for_address(&mut self, flow: Flow, caller: UserName, request: &Message, now: Instant) -> Asked<Decision> {
         match self.address_of(request)? {
             Address::Server if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
             Address::Server => Err(Decision::Answer(Answer::new(Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW))),
             Address::User { .. } if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
-            Address::User { user, instance } => self.decide_for_user(caller, &user, instance.as_deref(), request, now),
+            Address::User { user, instance } => self.decide_for_user(flow, caller, &user, instance.as_deref(), request, now),
         }
     }
 
     fn decide_for_user(
         &mut self,
+        flow: Flow,
         caller: UserName,
         user: &UserName,
         instance: Option<&str>,
@@ -234,28 +235,36 @@ impl Node {
             return refuse(Status::TEMPORARILY_UNAVAILABLE);
         }
         let record_route = DIALOG_METHODS.contains(&request.method());
-        Ok(Decision::Forward(self.forward(caller, targets, record_route)))
+        Ok(Decision::Forward(self.forward(flow, caller, targets, record_route)))
     }
 
-    fn forward(&self, caller: UserName, targets: Vec<Target>, record_route: bool) -> Forward {
+    fn forward(&self, flow: Flow, caller: UserName, targets: Vec<Target>, record_route: bool) -> Forward {
         let asserted = Some(format!("<sip:{caller}@{}>", self.domain()));
-        Forward { targets, caller: Some(caller), asserted, record_route }
+        Forward { targets, caller: Some(caller), asserted, reached_as: self.reached_on(flow), record_route }
+    }
+
+    fn target(&self, user: &UserName, flow: Flow, uri: String, q: u16, path: Vec<String>) -> Target {
+        Target { flow, uri, q, path, user: Some(user.clone()), reached_as: self.reached_on(flow) }
+    }
+
+    fn reached_on(&self, flow: Flow) -> Option<Arc<str>> {
+        self.sessions.get(&flow).map(|session| Arc::clone(&session.reached_as))
     }
 
     fn devices(&self, user: &UserName, instance: Option<&str>, now: Instant) -> Vec<Target> {
         let targets = self.registrar.targets(user, instance, now);
         // A second way to the same phone would make it ring twice.
         let first_ways = targets.into_iter().filter(|target| !target.alternative);
-        first_ways.map(|t| Target { flow: t.flow, uri: t.uri, q: t.q, path: t.path, user: Some(user.clone()) }).collect()
+        first_ways.map(|t| self.target(user, t.flow, t.uri, t.q, t.path)).collect()
     }
 
     /// A request inside a dialog goes where the token says, from its one end to its other, and nobody else may use it.
-    fn decide_in_dialog(&mut self, caller: UserName, from: &Leg, to: &Leg, request: &Message, now: Instant) -> Asked<Decision> {
+    fn decide_in_dialog(&mut self, flow: Flow, caller: UserName, from: &Leg, to: &Leg, request: &Message, now: Instant) -> Asked<Decision> {
         if from.user != caller {
             return Err(Decision::Answer(self.not_yours()));
         }
         match self.device_in_dialog(to, request, now) {
-            Some(target) => Ok(Decision::Forward(self.forward(caller, vec![target], false))),
+            Some(target) => Ok(Decision::Forward(self.forward(flow, caller, vec![target], false))),
             None => refuse(Status::FLOW_FAILED),
         }
     }
@@ -267,9 +276,8 @@ impl Node {
         if let Some(instance) = uri.params.value("gr").filter(|_| ours) {
             return self.devices(&to.user, Some(instance), now).into_iter().next();
         }
-        let target = |flow, uri: &str| Target { flow, uri: uri.to_owned(), q: 1000, path: Vec::new(), user: Some(to.user.clone()) };
         if !ours && self.session_has(to.flow, &to.user) {
-            return Some(target(to.flow, uri.text));
+            return Some(self.target(&to.user, to.flow, uri.text.to_owned(), 1000, Vec::new()));
         }
         let mut devices = self.devices(&to.user, None, now);
         let same = |device: &Target| device.flow == to.flow || sip::Uri::parse(&device.uri).is_some_and(|contact| contact.same_as(&uri));

@@ -10,5 +10,5 @@ mod node;
 mod session;
 
 pub use counters::Counters;
-pub use node::{Limits, Node, Output, Secrets, Settings};
+pub use node::{Arrival, Limits, Node, Output, Secrets, Settings};
 pub use registrar::Registration;

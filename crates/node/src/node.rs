@@ -1,6 +1,6 @@
 use std::{
     collections::{HashMap, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,6 +51,17 @@ pub struct Secrets {
     pub proxy: [u8; 32],
     /// Signs digest nonces.
     pub challenger: [u8; 32],
+}
+
+/// How a connection came to us. Nothing of it makes anybody trusted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Arrival {
+    /// From where.
+    pub source: IpAddr,
+    /// Which of our addresses was reached.
+    pub local: SocketAddr,
+    /// The name that was asked for in the TLS handshake, if one was (SNI, RFC 6066 §3).
+    pub server_name: Option<String>,
 }
 
 /// What the core wants done.
@@ -135,17 +146,28 @@ impl Node {
     }
 
     /// A connection passed `trust`. A certificate of a user who is no more is as good as none: the connection ends (row N28).
-    pub fn handle_connected(&mut self, flow: Flow, peer: Peer, source: IpAddr, now: Instant) {
+    pub fn handle_connected(&mut self, flow: Flow, peer: Peer, arrival: Arrival, now: Instant) {
         if let Peer::Client { user: Some(user), .. } = &peer
             && !self.directory.contains(user)
         {
             return self.close(flow, "its certificate names a user that this server does not have");
         }
-        let session = Session::new(peer, source);
+        let reached_as = self.reached_as(&arrival);
+        let session = Session::new(peer, arrival.source, reached_as);
         if !session.is_anybodys() {
             self.newcomers.push_back((now, flow));
         }
         self.sessions.insert(flow, session);
+    }
+
+    /// What a phone can find us by again: the name it asked for, if that is ours, else the address it reached. A phone that was
+    /// told an address may have no way to resolve our name.
+    fn reached_as(&self, arrival: &Arrival) -> Arc<str> {
+        let asked = arrival.server_name.as_deref().and_then(|name| Fqdn::parse(name).ok());
+        match asked.filter(|name| self.topology.is_ours(name) || self.topology.serves(name)) {
+            Some(name) => format!("{name}:{}", arrival.local.port()).into(),
+            None => arrival.local.to_string().into(),
+        }
     }
 
     /// A connection is gone, and with it every binding that was made over it (RFC 5626 §4.2.1 turned into a rule).

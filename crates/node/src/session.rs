@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use registrar::UserName;
 use trust::Peer;
@@ -7,6 +7,8 @@ use trust::Peer;
 pub(crate) struct Session {
     pub(crate) peer: Peer,
     pub(crate) source: IpAddr,
+    /// What the phone at the other end calls us, with a port: what it can find us by.
+    pub(crate) reached_as: Arc<str>,
     users: Vec<UserName>,
 }
 
@@ -15,12 +17,12 @@ impl Session {
     pub(crate) const USERS_MAX: usize = 1000;
 
     /// A connection just accepted; a user certificate signs its user in at once.
-    pub(crate) fn new(peer: Peer, source: IpAddr) -> Self {
+    pub(crate) fn new(peer: Peer, source: IpAddr, reached_as: Arc<str>) -> Self {
         let users = match &peer {
             Peer::Client { user: Some(user), .. } => vec![user.clone()],
             Peer::Client { user: None, .. } | Peer::TrustedServer { .. } => Vec::new(),
         };
-        Self { peer, source, users }
+        Self { peer, source, reached_as, users }
     }
 
     /// Whether this user proved himself here.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use node::{Node, Output, Registration, Secrets, Settings};
+use node::{Arrival, Node, Output, Registration, Secrets, Settings};
 use pki::{Authority, Fqdn, Key, Revoked, SipUser};
 use registrar::{Credential, Directory, Flow, UserName};
 use rustls::{ServerConfig, time_provider::TimeProvider};
@@ -128,12 +128,15 @@ impl Sim {
             Err(error) => Outcome::Failed(error),
         };
         let decision = tls::decide(&self.policy.current(), Listener::Clients, source, outcome, self.wall());
+        let peer = decision.verdict;
+        let asked_for = decision.record.contact.sni.clone();
         self.records.push(decision.record);
-        let peer = decision.verdict?;
+        let peer = peer?;
         self.opened += 1;
         let line = Line(self.opened);
         self.wires.insert(line, wire);
-        self.node.handle_connected(Flow(line.0), peer, source.ip(), self.now);
+        let arrival = Arrival { source: source.ip(), local: ([192, 0, 2, 10], 5061).into(), server_name: asked_for };
+        self.node.handle_connected(Flow(line.0), peer, arrival, self.now);
         self.settle();
         Ok(line)
     }

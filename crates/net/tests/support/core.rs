@@ -1,13 +1,12 @@
 use std::{
     collections::VecDeque,
-    net::IpAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use net::Core;
-use node::{Output, Registration};
+use node::{Arrival, Output, Registration};
 use registrar::{Credential, Flow, UserName};
 use sip::{Message, Reply, Status};
 use trust::Peer;
@@ -69,7 +68,8 @@ impl Log {
     }
 }
 
-/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `slow`, `pour`.
+/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `slow`, `pour`,
+/// `relay`.
 pub struct TestCore {
     log: Log,
     output: VecDeque<Output>,
@@ -86,13 +86,17 @@ impl TestCore {
 }
 
 impl Core for TestCore {
-    fn handle_connected(&mut self, flow: Flow, _: Peer, source: IpAddr, _: Instant) {
-        assert!(source.is_loopback());
+    fn handle_connected(&mut self, flow: Flow, _: Peer, arrival: Arrival, _: Instant) {
+        assert!(arrival.source.is_loopback() && arrival.local.ip().is_loopback());
         self.log.note(Said::Connected(flow));
     }
 
     fn handle_message(&mut self, flow: Flow, message: Message, _: Instant) {
         let uri = message.request_uri_text().to_owned();
+        if !message.is_request() || uri.starts_with("sip:relay@") {
+            // The connections stand in pairs.
+            return self.send(Flow(((flow.0 - 1) ^ 1) + 1), message.as_bytes().clone());
+        }
         self.log.note(Said::Message(flow, uri.clone()));
         let wish = uri.trim_start_matches("sip:").split('@').next().unwrap_or_default();
         match wish {
@@ -103,9 +107,7 @@ impl Core for TestCore {
             "pour" => (0..100).for_each(|_| self.send(flow, Bytes::from(vec![b' '; 200_000]))),
             _ => {}
         }
-        if message.is_request() {
-            self.send(flow, Reply::to(&message, Status::OK, "tag").finish());
-        }
+        self.send(flow, Reply::to(&message, Status::OK, "tag").finish());
     }
 
     fn handle_closed(&mut self, flow: Flow, _: Instant) {
