@@ -1,6 +1,7 @@
 //! A server around a small core, and phones that speak to it over real sockets.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 
+pub mod child;
 mod core;
 mod phone;
 mod tls;
