@@ -44,12 +44,12 @@ fn dependencies() -> anyhow::Result<()> {
 /// Ten seconds of each fuzz target, where cargo-fuzz and the nightly compiler that it needs are installed.
 fn fuzz() -> anyhow::Result<()> {
     let targets = fuzz_targets(&root().join("fuzz/fuzz_targets"));
-    if !targets.is_empty() && !succeeds(&mut command("cargo +nightly fuzz --version")) {
+    if !targets.is_empty() && !succeeds(&mut command("rustup run nightly cargo fuzz --version")) {
         say("== fuzz targets: passed over, there is no cargo-fuzz with a nightly compiler here");
         return Ok(());
     }
     for name in targets {
-        let line = format!("cargo +nightly fuzz run {name} -- -max_total_time={FUZZ_SECONDS}");
+        let line = format!("rustup run nightly cargo fuzz run {name} -- -max_total_time={FUZZ_SECONDS}");
         step(&format!("fuzz target {name}, {FUZZ_SECONDS} s"), &mut command(&line))?;
     }
     Ok(())

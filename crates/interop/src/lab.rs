@@ -37,6 +37,15 @@ impl Lab {
         Self { dir: short }
     }
 
+    /// Gives this test's network a card with an address besides loopback, as a desk has one: some phones look for it.
+    pub fn plug_in_network_card(&self) {
+        for line in
+            ["link add card0 type veth peer name wall0", "address add 192.0.2.1/24 dev card0", "link set card0 up", "link set wall0 up"]
+        {
+            must_run(Command::new("ip").args(line.split(' ')));
+        }
+    }
+
     /// The folder itself.
     pub fn dir(&self) -> &Path {
         &self.dir

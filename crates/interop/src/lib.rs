@@ -31,7 +31,7 @@ pub use openssl::{Handshake, Impostor, https_get};
 pub use pjsip::Pjsip;
 pub use process::Program;
 pub use script::{Event, Script};
-pub use server::{Account, Server, Site};
+pub use server::{Account, Server, Site, Status};
 pub use sipp::{Scenario, Sipp, TlsTunnel};
 pub use tone::{Heard, write_tone};
 

@@ -39,7 +39,7 @@ impl Linphone {
         let mut command = Command::new("linphone-daemon");
         command.arg("--pipe").arg(pipe_name).arg("--config").arg(dir.join("linphonerc")).arg("--log").arg(dir.join("trace"));
         command.env("HOME", &dir).env("XDG_RUNTIME_DIR", &dir).env_remove("DISPLAY");
-        let (program, stdin) = Program::start_listening(lab, &name, &mut command);
+        let (program, stdin) = Program::start_waiting(lab, &name, &mut command);
         let pipe = wait_until("linphone-daemon's pipe", || UnixStream::connect(&pipe_path).ok());
         let _ = fs::remove_file(&pipe_path);
         pipe.set_read_timeout(Some(PATIENCE)).expect("a socket has a read timeout");

@@ -80,7 +80,7 @@ impl Impostor {
         must_run(make.args(["-keyout", "key.pem", "-out", "certificate.pem"]).current_dir(&dir));
         let mut serve = Command::new("openssl");
         serve.args(["s_server", "-accept", &Self::PORT.to_string(), "-cert", "certificate.pem", "-key", "key.pem", "-quiet"]);
-        let (program, stdin) = Program::start_listening(lab, "impostor-received", serve.current_dir(&dir));
+        let (program, stdin) = Program::start_waiting(lab, "impostor-received", serve.current_dir(&dir));
         wait_until("the impostor's port", || TcpStream::connect(("127.0.0.1", Self::PORT)).ok());
         let site = Site { name: SERVER_NAME.to_owned(), port: Self::PORT, ca: genuine.ca.clone() };
         Self { program, _stdin: stdin, site }

@@ -29,8 +29,8 @@ impl Program {
         (program, stdout)
     }
 
-    /// Starts `command` that reads its standard input: it ends when the returned handle is dropped.
-    pub(crate) fn start_listening(lab: &Lab, name: &str, command: &mut Command) -> (Self, ChildStdin) {
+    /// Starts `command` whose standard input stays open and silent, for programs that end with it. The handle keeps it open.
+    pub fn start_waiting(lab: &Lab, name: &str, command: &mut Command) -> (Self, ChildStdin) {
         let (log, file) = log_file(lab, name);
         let same_file = file.try_clone().expect("a file handle can be doubled");
         let mut program = Self::spawn(name, log, command.stdin(Stdio::piped()).stdout(file).stderr(same_file));

@@ -134,6 +134,17 @@ impl Server {
         run(verbund().args(arguments).arg("--data").arg(self.data()))
     }
 
+    /// Who is signed in and connected, as `verbund status` tells.
+    pub fn status(&self) -> Status {
+        Status(serde_json::from_str(&self.command(&["status", "--json"])).expect("a status in JSON"))
+    }
+
+    /// The password in what `user add --json` and `user password --json` print.
+    pub fn password_in(answer: &str) -> String {
+        let answer: Value = serde_json::from_str(answer).expect("an answer in JSON");
+        answer["password"].as_str().unwrap_or_else(|| panic!("no password in {answer}")).to_owned()
+    }
+
     /// What it logged until now.
     pub fn logged(&self) -> String {
         self.program.printed()
@@ -143,6 +154,25 @@ impl Server {
     pub fn stop(mut self) -> ExitStatus {
         self.program.signal("TERM");
         self.program.wait_for_end()
+    }
+}
+
+/// What `verbund status --json` printed.
+pub struct Status(Value);
+
+impl Status {
+    /// The addresses of record that have a binding, in order.
+    pub fn signed_in(&self) -> Vec<&str> {
+        let rows = self.0["registrations"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut names: Vec<&str> = rows.iter().filter_map(|row| row["aor"].as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 

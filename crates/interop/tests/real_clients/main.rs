@@ -2,6 +2,7 @@
 //!
 //! One program, so that its tests, which mostly wait, run side by side. How each phone is driven is in the library.
 
+mod administration;
 mod baresip;
 mod libre;
 mod linphone;
