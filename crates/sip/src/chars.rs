@@ -107,17 +107,24 @@ fn is_escaped_well(text: &str) -> bool {
 
 /// Without the white space around it. Only SIP's own: other alphabets' spaces are data.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    let bytes = text.as_bytes();
+    let start = bytes.iter().position(|b| !is_space(*b)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|b| !is_space(*b)).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 /// Index of the quote that ends a quoted string whose inside begins at 0.
 pub(crate) fn end_of_quoted(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().position(|b| {
-        let ends = b == b'"' && !escaped;
-        escaped = b == b'\\' && !escaped;
-        ends
-    })
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at);
+        }
+        // What an escape stands before is text, whatever it is.
+        at += 2;
+    }
 }
 
 /// What is inside the quotes, escapes left as they stand; the text itself when it has no quotes.
@@ -143,30 +150,22 @@ pub(crate) fn unescape_quoted(text: &str) -> std::borrow::Cow<'_, str> {
     out.into()
 }
 
-/// Walks bytes and says which of them stand inside a quoted string.
-#[derive(Default)]
-struct Quotes {
-    inside: bool,
-    escaped: bool,
-}
-
-impl Quotes {
-    /// Whether `byte`, the next one, is plain text: neither inside quotes nor a quote itself.
-    fn is_plain(&mut self, byte: u8) -> bool {
-        if self.inside {
-            self.inside = byte != b'"' || self.escaped;
-            self.escaped = byte == b'\\' && !self.escaped;
-            return false;
-        }
-        self.inside = byte == b'"';
-        !self.inside
-    }
+/// One past the quoted string whose opening quote stands at `quote`; `None` when it never ends.
+fn after_quoted(text: &str, quote: usize) -> Option<usize> {
+    end_of_quoted(&text[quote + 1..]).map(|end| quote + end + 2)
 }
 
 /// Where `wanted` first stands outside a quoted string.
 pub(crate) fn find_outside_quotes(text: &str, wanted: u8) -> Option<usize> {
-    let mut quotes = Quotes::default();
-    text.bytes().position(|b| quotes.is_plain(b) && b == wanted)
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(wanted, b'"', &bytes[at..])?;
+        if bytes[at] == wanted {
+            return Some(at);
+        }
+        at = after_quoted(text, at)?;
+    }
 }
 
 /// Parts between `separator`s that stand outside quotes.
@@ -186,17 +185,23 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text).filter(|text| !trim(text).is_empty());
     std::iter::from_fn(move || {
         let text = rest?;
-        let (mut quotes, mut angled) = (Quotes::default(), false);
-        let at = text.bytes().position(|b| {
-            if !quotes.is_plain(b) {
-                return false;
-            }
-            angled = (angled || b == b'<') && b != b'>';
-            b == b',' && !angled
-        });
+        let at = find_comma(text);
         rest = at.map(|at| &text[at + 1..]);
         Some(trim(at.map_or(text, |at| &text[..at])))
     })
+}
+
+fn find_comma(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at += memchr::memchr3(b',', b'"', b'<', &bytes[at..])?;
+        at = match bytes[at] {
+            b',' => return Some(at),
+            b'"' => after_quoted(text, at)?,
+            _ => at + 1 + find_outside_quotes(&text[at + 1..], b'>')?,
+        };
+    }
 }
 
 #[cfg(test)]

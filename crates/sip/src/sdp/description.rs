@@ -1,6 +1,7 @@
 //! One session description (RFC 8866): does every live medium in it travel encrypted?
 
 use super::{DESCRIPTION_BYTES_MAX, DESCRIPTION_LINES_MAX, Unprotected, keys};
+use crate::chars::trim;
 
 /// What protects the media of one profile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,7 +117,8 @@ fn profile(proto: &str) -> Profile {
 
 fn attribute(value: &str, session: &mut Keys, medium: Option<&mut Medium>) -> Result<(), Unprotected> {
     let (name, value) = value.split_once(':').unwrap_or((value, ""));
-    let is = |known: &str| name.trim_matches([' ', '\t']).eq_ignore_ascii_case(known);
+    let name = trim(name);
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
     if is("crypto") {
         let usable = keys::crypto(value)?;
         // RFC 4568 §4: a key is a medium's own.
@@ -136,7 +138,7 @@ fn attribute(value: &str, session: &mut Keys, medium: Option<&mut Medium>) -> Re
     } else if is("acap") {
         let (_, attribute) = value.trim_start_matches([' ', '\t']).split_once([' ', '\t']).unwrap_or_default();
         if let Some((name, value)) = attribute.split_once(':')
-            && name.trim_matches([' ', '\t']).eq_ignore_ascii_case("crypto")
+            && trim(name).eq_ignore_ascii_case("crypto")
         {
             keys::crypto(value)?;
         }
