@@ -83,3 +83,57 @@ proptest! {
         prop_assert_eq!(ours.all(Name::Other).count() > 0, bytes.windows(4).any(|window| window == b"\r\nX-"));
     }
 }
+
+/// The divergences named above, held to what they are: should the other parser learn one, the list shrinks.
+mod divergences {
+    use super::*;
+
+    const TEXT: &str = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n\
+        Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+
+    fn theirs(text: &str) -> Option<rsip::SipMessage> {
+        rsip::SipMessage::try_from(text.as_bytes()).ok()
+    }
+
+    fn ours(text: &str) -> Message {
+        let message = Message::parse(text.to_owned().into()).unwrap();
+        message.validate().unwrap();
+        message
+    }
+
+    #[test]
+    fn folds() {
+        let text = TEXT.replace("CSeq: 1 ", "CSeq: 1\r\n ");
+        assert_eq!(ours(&text).cseq().unwrap().method, "OPTIONS");
+        let read = theirs(&text).map(|m| m.cseq_header().and_then(|c| c.typed()).is_ok());
+        assert_ne!(read, Some(true), "{read:?}");
+    }
+
+    #[test]
+    fn space_before_the_colon() {
+        let text = TEXT.replace("Call-ID:", "Call-ID :");
+        assert_eq!(ours(&text).call_id(), Ok("1"));
+        assert_ne!(theirs(&text).map(|m| m.call_id_header().is_ok()), Some(true));
+    }
+
+    #[test]
+    fn compact_names() {
+        let text = TEXT.replace("Call-ID:", "i:");
+        assert_eq!(ours(&text).call_id(), Ok("1"));
+        assert_ne!(theirs(&text).map(|m| m.call_id_header().is_ok()), Some(true));
+    }
+
+    #[test]
+    fn new_methods() {
+        let text = TEXT.replace("OPTIONS", "NEWMETHOD");
+        assert_eq!(ours(&text).method(), "NEWMETHOD");
+        assert!(theirs(&text).is_none());
+    }
+
+    #[test]
+    fn the_end_of_the_body() {
+        let text = format!("{TEXT}BYE sip:victim@h SIP/2.0\r\n\r\n");
+        assert!(ours(&text).body().is_empty());
+        assert!(!theirs(&text).unwrap().body().is_empty());
+    }
+}
