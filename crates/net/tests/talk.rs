@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::Write;
+
 use sip::Frame;
 use support::{Phone, Running, Said, request};
 use tokio::io::AsyncWriteExt;
@@ -114,6 +116,35 @@ async fn the_core_can_end_a_connection_and_its_last_words_arrive() {
     phone.send(request("close", 1)).await;
     phone.expect_farewell().await;
     server.log.until("closed", |log| log.closed() == 1).await;
+}
+
+#[tokio::test]
+async fn a_phone_may_renew_its_keys_at_any_time() {
+    let server = Running::start().await;
+    let mut phone = server.phone().await;
+    for _ in 0..5 {
+        phone.check_alive().await;
+        phone.stream.get_mut().1.refresh_traffic_keys().unwrap();
+    }
+    phone.check_alive().await;
+}
+
+#[tokio::test]
+async fn a_phone_hears_others_while_a_record_of_its_own_is_half_sent() {
+    let server = Running::start().await;
+    let (mut one, mut other) = (server.phone().await, server.phone().await);
+    one.check_alive().await;
+    other.check_alive().await;
+    let mut record = Vec::new();
+    let (socket, tls) = one.stream.get_mut();
+    tls.writer().write_all(request("alice", 7).as_bytes()).unwrap();
+    tls.write_tls(&mut record).unwrap();
+    let (first, rest) = record.split_at(record.len() / 2);
+    socket.write_all(first).await.unwrap();
+    other.send(request("relay", 8)).await;
+    assert_eq!(one.response().await.call_id().unwrap(), "c8");
+    one.stream.get_mut().0.write_all(rest).await.unwrap();
+    assert_eq!(one.response().await.call_id().unwrap(), "c7");
 }
 
 #[tokio::test]
