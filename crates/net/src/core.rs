@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use node::{Arrival, Node, Output, Registration};
+use node::{Arrival, Figures, Node, Output, Registration};
 use registrar::{Credential, Flow, UserName};
 use tokio::{
     sync::mpsc,
@@ -45,6 +45,8 @@ pub trait Core: Send + 'static {
     fn remove_user(&mut self, user: &UserName, now: Instant) -> bool;
     /// Who can be reached.
     fn registrations(&self, now: Instant) -> Vec<Registration>;
+    /// What there is and what was done.
+    fn figures(&self) -> Figures;
     /// The server is about to end.
     fn handle_shutdown(&mut self, now: Instant);
 }
@@ -84,6 +86,10 @@ impl Core for Node {
 
     fn registrations(&self, now: Instant) -> Vec<Registration> {
         self.registrations(now)
+    }
+
+    fn figures(&self) -> Figures {
+        self.figures()
     }
 
     fn handle_shutdown(&mut self, now: Instant) {

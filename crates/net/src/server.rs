@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use node::Registration;
+use node::{Figures, Registration};
 use pki::{CertificateDer, Key};
 use registrar::{Credential, UserName};
 use tokio::{
@@ -146,6 +146,11 @@ impl Handle {
     /// Who can be reached right now.
     pub async fn registrations(&self) -> Vec<Registration> {
         self.ask(|core, now| core.core().registrations(now)).await.unwrap_or_default()
+    }
+
+    /// What there is and what was done, for the metrics; `None` when the core has ended.
+    pub async fn figures(&self) -> Option<Figures> {
+        self.ask(|core, _| core.core().figures()).await
     }
 
     /// Every open connection, in the order in which they came.

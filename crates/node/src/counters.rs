@@ -18,3 +18,16 @@ pub struct Counters {
     /// Requests refused because their media would have been readable (row N26).
     pub media_refused: u64,
 }
+
+/// What there is and what was done, of the core and everything it drives: for the metrics.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Figures {
+    /// Bindings right now.
+    pub registrations: usize,
+    /// The core's own counters.
+    pub node: Counters,
+    /// Sign-ins, by how they ended.
+    pub sign_in: registrar::ChallengerCounters,
+    /// What the transaction layer dropped and refused.
+    pub proxy: proxy::Counters,
+}

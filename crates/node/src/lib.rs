@@ -9,6 +9,6 @@ mod decide;
 mod node;
 mod session;
 
-pub use counters::Counters;
+pub use counters::{Counters, Figures};
 pub use node::{Arrival, Limits, Node, Output, Secrets, Settings};
 pub use registrar::Registration;

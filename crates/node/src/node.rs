@@ -13,7 +13,12 @@ use sip::{Message, Status};
 use topology::{MediaPolicy, Topology};
 use trust::Peer;
 
-use crate::{answer::Answer, counters::Counters, decide::Decision, session::Session};
+use crate::{
+    answer::Answer,
+    counters::{Counters, Figures},
+    decide::Decision,
+    session::Session,
+};
 
 /// What a server is told when it starts.
 #[derive(Clone)]
@@ -139,10 +144,15 @@ impl Node {
         self.topology.media()
     }
 
-    /// What was done so far.
+    /// What there is and what was done so far.
     #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.counters
+    pub fn figures(&self) -> Figures {
+        Figures {
+            registrations: self.registrar.len(),
+            node: self.counters,
+            sign_in: self.challenger.counters(),
+            proxy: self.proxy.counters(),
+        }
     }
 
     /// A connection passed `trust`. A certificate of a user who is no more is as good as none: the connection ends (row N28).

@@ -5,9 +5,9 @@ pub struct Counters {
     pub new_requests: u64,
     /// Requests sent on, each branch once.
     pub branches: u64,
-    /// Requests that could not be read, answered 400.
+    /// Requests that could not be told apart from others, answered 400.
     pub malformed_requests: u64,
-    /// Responses that could not be read.
+    /// Responses whose CSeq could not be read.
     pub malformed_responses: u64,
     /// Responses whose top Via is not ours, whose MAC is wrong, or that came in on another flow.
     pub forged_responses: u64,

@@ -38,18 +38,16 @@ impl Proxy {
     }
 
     /// Takes a message in. Responses, CANCEL, ACK for failures and repeated requests are matched to what is
-    /// under way; a request whose values break the grammar is answered 400; a new one is handed back.
+    /// under way; a new request is handed back. One that cannot even be told apart from others is answered
+    /// 400; for the rest [`Message::validate`] is the caller's to ask, once.
     pub fn handle_message(&mut self, flow: Flow, message: Message, now: Instant) -> Option<NewRequest> {
         self.now = now;
         if !message.is_request() {
             self.handle_response(flow, &message, now);
             return None;
         }
-        let valid = message.validate();
-        let key = self.desk.seed.server_key(flow, &message);
-        let (Ok(()), Some(key)) = (valid.as_ref(), key) else {
-            let status = valid.err().map_or(Status::BAD_REQUEST, |fault| fault.status());
-            self.refuse_malformed(flow, &message, status);
+        let Some(key) = self.desk.seed.server_key(flow, &message) else {
+            self.refuse_malformed(flow, &message);
             return None;
         };
         match message.method() {
@@ -75,12 +73,12 @@ impl Proxy {
         NewRequest { flow, message, key }
     }
 
-    fn refuse_malformed(&mut self, flow: Flow, message: &Message, status: Status) {
+    fn refuse_malformed(&mut self, flow: Flow, message: &Message) {
         self.desk.counters.malformed_requests += 1;
         // Without a Via nobody could tell what the answer belongs to.
         if message.method() != "ACK" && message.via().is_ok() {
             let tag = self.to_tag();
-            self.desk.send(flow, Reply::to(message, status, &tag).finish());
+            self.desk.send(flow, Reply::to(message, Status::BAD_REQUEST, &tag).finish());
         }
     }
 
@@ -227,7 +225,7 @@ impl Proxy {
     }
 
     fn handle_response(&mut self, flow: Flow, message: &Message, now: Instant) {
-        if message.validate().is_err() {
+        if message.cseq().is_err() {
             self.desk.counters.malformed_responses += 1;
             return;
         }

@@ -36,17 +36,16 @@ pub(crate) struct Outgoing<'a> {
 /// What routing is decided on: a request that comes back with all of this unchanged goes in circles, one
 /// that was changed on its way is a spiral and may pass (RFC 5393 §4.2.1).
 pub(crate) fn route_hash(message: &Message, desk: &Desk) -> u64 {
-    let tag = |address: Result<sip::NameAddr<'_>, sip::Fault>| address.ok().and_then(|a| a.tag().map(str::to_owned)).unwrap_or_default();
-    let (from, to) = (tag(message.from()), tag(message.to()));
-    let fixed = ["loop", message.request_uri_text(), message.first(Name::CallId).unwrap_or_default(), &from, &to];
-    let cseq = message.first(Name::CSeq).unwrap_or_default();
-    desk.seed.hash(fixed.into_iter().chain([cseq]).chain(message.all(Name::Route)))
+    let first = |name| message.first(name).unwrap_or_default();
+    let fixed = ["loop", message.request_uri_text(), first(Name::CallId), first(Name::From), first(Name::To), first(Name::CSeq)];
+    desk.seed.hash(fixed.into_iter().chain(message.all(Name::Route)))
 }
 
 /// Whether the request was here before with the same words.
 pub(crate) fn is_loop(message: &Message, route_hash: u64) -> bool {
-    // The topmost Via is the sender's own, but nothing is lost by looking at it too.
-    message.vias().flatten().filter_map(|via| via.branch()).any(|branch| crate::branch::route_hash(branch) == Some(route_hash))
+    // The topmost Via is the sender's own; most requests have no other, and nothing is parsed.
+    let below = message.list(Name::Via).skip(1).filter_map(sip::Via::parse);
+    below.filter_map(|via| via.branch()).any(|branch| crate::branch::route_hash(branch) == Some(route_hash))
 }
 
 /// How many hops are left for the request after us; `None` when it may not go on (RFC 3261 §16.3 step 3).

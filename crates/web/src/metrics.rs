@@ -57,6 +57,10 @@ fn describe() {
     describe_counter!("verbund_trust_decisions_total", Unit::Count, "Verdicts on who may connect, by listener, verdict and reason.");
     describe_counter!("verbund_sip_messages_total", Unit::Count, "SIP messages, by direction and kind (method or class of status).");
     describe_counter!("verbund_outbox_overflows_total", Unit::Count, "SIP connections closed because the other side did not read.");
+    describe_counter!("verbund_sign_ins_total", Unit::Count, "Users who proved who they are.");
+    describe_counter!("verbund_sip_requests_total", Unit::Count, "SIP requests decided about, by outcome.");
+    describe_counter!("verbund_sip_discards_total", Unit::Count, "SIP messages dropped or refused by the transaction layer, by reason.");
+    describe_counter!("verbund_media_refusals_total", Unit::Count, "Offers and answers refused because their media were not encrypted.");
     describe_counter!("verbund_sign_in_failures_total", Unit::Count, "Sign-ins that failed, by reason.");
     describe_gauge!("verbund_https_connections", Unit::Count, "HTTPS connections that are open.");
     describe_counter!("verbund_https_handshakes_total", Unit::Count, "TLS handshakes of HTTPS connections, by result.");

@@ -1,17 +1,12 @@
 //! The running server as its administrator sees it: changes go to the store first, then to the signalling core.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
-use metrics::gauge;
 use net::Handle;
 use pki::{CertificateDer, CertificateFacts};
 use registrar::{Aor, Credential, Flow, UserName};
 use store::{Directory as _, Embedded};
-use tokio::{sync::Mutex, time::sleep};
+use tokio::sync::Mutex;
 use trust::{DecisionRecord, tls::ServerIdentity};
 use web::{
     Answer, Health,
@@ -25,7 +20,6 @@ use crate::{
 };
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
-const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Desk {
     site: Site,
@@ -55,15 +49,6 @@ impl Desk {
             handle,
             accounts: organisation.layout.accounts(),
             change: Mutex::new(()),
-        }
-    }
-
-    /// Keeps the gauges of what nobody counts up and down.
-    pub(super) async fn count(self: Arc<Self>) {
-        loop {
-            let registrations = u32::try_from(self.handle.registrations().await.len()).unwrap_or(u32::MAX);
-            gauge!("verbund_registrations").set(f64::from(registrations));
-            sleep(COUNT_EVERY).await;
         }
     }
 
@@ -263,10 +248,6 @@ impl Admin for Desk {
 
 impl Health for Desk {
     fn node_answers(&self) -> Answer<'_, bool> {
-        Box::pin(async {
-            // Any answer will do; the core answers in its turn or not at all.
-            self.handle.connections().await;
-            true
-        })
+        Box::pin(async { self.handle.figures().await.is_some() })
     }
 }

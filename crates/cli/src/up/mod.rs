@@ -1,6 +1,7 @@
 //! `verbund up`: an organisation is found or made, and its server runs until it is told to end.
 
 mod desk;
+mod figures;
 mod renewal;
 mod serve;
 mod summary;

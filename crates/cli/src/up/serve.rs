@@ -19,7 +19,7 @@ use trust::{
 };
 use web::{About, Site, admin};
 
-use super::{Start, desk::Desk, renewal::Renewal};
+use super::{Start, desk::Desk, figures, renewal::Renewal};
 use crate::{organisation::Organisation, ports::Ports};
 
 /// Exit code of a process that was told twice to end, as shells have it for SIGINT.
@@ -49,7 +49,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let https = tokio::net::TcpListener::from_std(https)?;
     rest.spawn(web::serve(https, tls, site, web::Limits::HTTPS, end_of(ended.clone())));
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
-    let upkeep = [tokio::spawn(Arc::clone(&renewal).run()), tokio::spawn(Arc::clone(&desk).count())];
+    let upkeep = [tokio::spawn(Arc::clone(&renewal).run()), tokio::spawn(figures::publish(handle.clone()))];
 
     let store = organisation.store.clone();
     ready(&start)?;

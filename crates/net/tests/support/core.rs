@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use net::Core;
-use node::{Arrival, Output, Registration};
+use node::{Arrival, Figures, Output, Registration};
 use registrar::{Credential, Flow, UserName};
 use sip::{Message, Reply, Status};
 use trust::Peer;
@@ -134,6 +134,10 @@ impl Core for TestCore {
 
     fn registrations(&self, _: Instant) -> Vec<Registration> {
         Vec::new()
+    }
+
+    fn figures(&self) -> Figures {
+        Figures::default()
     }
 
     fn handle_shutdown(&mut self, _: Instant) {
