@@ -1,9 +1,6 @@
 //! The two addresses a server needs, held from before anything is made.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use net::BindError;
 use topology::Listeners;
@@ -37,23 +34,16 @@ impl Ports {
         Listeners { sip: Some(self.taken.0), https: Some(self.taken.1) }
     }
 
-    /// Gives the address of SIP free for the server, and the listener for HTTPS away.
-    pub(crate) fn hand_over(self) -> (SocketAddr, TcpListener) {
-        drop(self.sip);
-        (self.taken.0, self.https)
+    /// The listeners of SIP and HTTPS, for those who serve on them.
+    pub(crate) fn hand_over(self) -> (TcpListener, TcpListener) {
+        (self.sip, self.https)
     }
 }
 
 fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let taken = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        let real = listener.local_addr()?;
-        Ok((listener, real))
-    });
-    taken.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse(address),
-        io::ErrorKind::PermissionDenied => BindError::Privileged(address),
-        io::ErrorKind::AddrNotAvailable => BindError::NotOurs(address),
-        _ => BindError::Other { address, error },
-    })
+    let listener = net::listen(address)?;
+    match listener.local_addr() {
+        Ok(real) => Ok((listener, real)),
+        Err(error) => Err(BindError::Other { address, error }),
+    }
 }

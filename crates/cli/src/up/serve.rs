@@ -36,7 +36,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let identity = ServerIdentity::new(organisation.certificate.chain.clone(), &organisation.certificate.key)?;
     let socket = admin::Socket::bind(organisation.layout.data()).await?;
     let (sip, https) = ports.hand_over();
-    let server = net::Server::bind(sip, gate(organisation, &identity)?, Limits::DEFAULT, node(&start)?)?;
+    let server = net::Server::on(sip, gate(organisation, &identity)?, Limits::DEFAULT, node(&start)?)?;
     let handle = server.handle();
     let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity)));
     let renewal = Arc::new(Renewal::of(organisation, Arc::clone(&identity)));
