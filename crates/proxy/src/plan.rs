@@ -4,8 +4,8 @@ use sip::Message;
 
 use crate::{Flow, UserName, key::ServerKey};
 
-/// A request that is under way nowhere yet, handed out for a decision: [`Proxy::answer`](crate::Proxy::answer) or
-/// [`Proxy::forward`](crate::Proxy::forward). To do nothing with it drops it, which only an ACK deserves.
+/// A request that is under way nowhere yet, handed out for a decision: [`Proxy::answer`](crate::Proxy::answer)(crate::Proxy::answer) or
+/// [`Proxy::forward`](crate::Proxy::forward)(crate::Proxy::forward). To do nothing with it drops it, which only an ACK deserves.
 #[derive(Debug)]
 pub struct NewRequest {
     /// The connection it came in on.

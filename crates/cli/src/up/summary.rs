@@ -103,6 +103,8 @@ fn phones(text: &mut String, start: &Start, paint: Paint) {
     let _ = writeln!(text, "  baresip   baresip -f {}", folder.join("baresip").display());
     let _ = writeln!(text, "  Linphone  linphone --config {}", folder.join("linphonerc").display());
     let _ = writeln!(text, "            after: echo '{} {}' | sudo tee -a /etc/hosts", site.local_address().ip(), site.server_name);
+    // A command-line Linphone that never ran before finds no folder of its own and gives up on TLS without a word.
+    let _ = writeln!(text, "                   mkdir -p ~/.local/share/linphone ~/.config/linphone");
     let _ = writeln!(
         text,
         "  others    sip:{}@{} at {}:{} over TLS, trusting {}\n",
