@@ -157,7 +157,7 @@ fn reroute<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, target: &'m Targ
 
 /// What only a trusted server may say about the caller is said by us or not at all (RFC 3325 §5, row N16).
 fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan) {
-    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity);
+    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId);
     if let Some(asserted) = plan.asserted.as_deref().filter(|_| !asks_for_privacy(message)) {
         rewrite.push(Name::PAssertedIdentity, asserted);
     }

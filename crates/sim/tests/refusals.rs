@@ -63,12 +63,14 @@ fn from_must_be_the_user_who_signed_in() {
 #[test]
 fn n16_a_client_cannot_assert_an_identity() {
     let (mut sim, mut anna, bert) = two();
-    let forged = "P-Asserted-Identity: <sip:boss@contoso.example>\r\nP-Preferred-Identity: <sip:boss@contoso.example>\r\n";
+    let forged = "P-Asserted-Identity: <sip:boss@contoso.example>\r\nP-Preferred-Identity: <sip:boss@contoso.example>\r\n\
+        Remote-Party-ID: <sip:boss@contoso.example>\r\n";
     let message = anna.0.request("MESSAGE", BERT, forged, "Hello");
     sim.say(anna.1, &message);
     let got = sim.heard_one(bert.1);
     assert_eq!(got.all(Name::PAssertedIdentity).collect::<Vec<_>>(), ["<sip:anna@contoso.example>"]);
     assert_eq!(got.first(Name::PPreferredIdentity), None);
+    assert_eq!(got.first(Name::RemotePartyId), None);
 }
 
 #[test]

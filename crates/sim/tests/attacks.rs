@@ -1,0 +1,105 @@
+//! What one signed-in user tries against another.
+#![allow(clippy::unwrap_used)]
+
+use sim::{CLEAR, ENCRYPTED, Line, Phone, Sim};
+use sip::{Message, Name, Status};
+
+const BERT: &str = "sip:bert@contoso.example";
+
+fn two() -> (Sim, (Phone, Line), (Phone, Line)) {
+    let mut sim = Sim::new(&["anna", "bert"]);
+    let (mut anna, mut bert) = (sim.phone("anna"), sim.phone("bert"));
+    let (a, b) = (sim.sign_in(&mut anna), sim.sign_in(&mut bert));
+    (sim, (anna, a), (bert, b))
+}
+
+fn last_status(sim: &mut Sim, line: Line) -> Option<Status> {
+    sim.heard(line).last().and_then(Message::status)
+}
+
+/// Some phones read method names without regard to case, or only their beginning.
+#[test]
+fn n26_a_method_of_another_spelling_carries_no_clear_media() {
+    for method in ["invite", "Invite", "INVIT", "uPDATE", "NEWTHING"] {
+        let (mut sim, mut anna, bert) = two();
+        let clear = anna.0.request("INVITE", BERT, "", CLEAR).replace("INVITE", method);
+        sim.say(anna.1, &clear);
+        assert_eq!(last_status(&mut sim, anna.1), Some(Status::NOT_ACCEPTABLE_HERE), "{method}");
+        assert!(sim.heard(bert.1).is_empty(), "{method}");
+        let encrypted = anna.0.request("INVITE", BERT, "", ENCRYPTED).replace("INVITE", method);
+        sim.say(anna.1, &encrypted);
+        assert_eq!(sim.heard(bert.1).len(), 1, "an unknown method itself may pass: {method}");
+    }
+}
+
+/// And what such a request is answered with is judged like any answer.
+#[test]
+fn n26_the_answer_to_a_method_of_another_spelling_carries_no_clear_media() {
+    let (mut sim, mut anna, bert) = two();
+    let request = anna.0.request("INVITE", BERT, "", ENCRYPTED).replace("INVITE", "invite");
+    sim.say(anna.1, &request);
+    let got = sim.heard_one(bert.1);
+    sim.say(bert.1, &bert.0.response(&got, Status::OK, CLEAR));
+    assert_eq!(last_status(&mut sim, anna.1), Some(Status::NOT_ACCEPTABLE_HERE));
+}
+
+#[test]
+fn n16_no_older_header_says_who_calls() {
+    let (mut sim, mut anna, bert) = two();
+    let forged = "Remote-Party-ID: \"Boss\" <sip:boss@contoso.example>;party=calling;screen=yes\r\n\
+        P-Asserted-Service: urn:urn-7:boss\r\np-served-user: <sip:boss@contoso.example>\r\n\
+        P-Called-Party-ID: <sip:boss@contoso.example>\r\n";
+    let message = anna.0.request("MESSAGE", BERT, forged, "Hello");
+    sim.say(anna.1, &message);
+    let got = sim.heard_one(bert.1);
+    assert!(!String::from_utf8_lossy(got.as_bytes()).contains("boss"));
+    sim.say(bert.1, &bert.0.response(&got, Status::OK, "").replace("Contact:", &format!("{forged}Contact:")));
+    let answer = sim.heard_one(anna.1);
+    assert_eq!(answer.status(), Some(Status::OK));
+    assert!(!String::from_utf8_lossy(answer.as_bytes()).contains("boss"));
+}
+
+/// A callee who writes another transaction's words into his answer would answer for somebody else.
+#[test]
+fn a_response_answers_the_request_it_was_asked_and_no_other() {
+    for (own, other) in [
+        ("branch=z9hG4bK-anna1-", "branch=z9hG4bK-anna1-9"),
+        ("Call-ID: c", "Call-ID: x"),
+        ("From: <sip:anna@contoso.example>;tag=", "From: <sip:anna@contoso.example>;tag=x"),
+    ] {
+        let (mut sim, mut anna, bert) = two();
+        let invite = anna.0.request("INVITE", BERT, "", ENCRYPTED);
+        sim.say(anna.1, &invite);
+        let got = sim.heard_one(bert.1);
+        sim.heard(anna.1);
+        let answer = bert.0.response(&got, Status::OK, ENCRYPTED);
+        let forged = answer.replace(own, other);
+        assert_ne!(answer, forged);
+        sim.say(bert.1, &forged);
+        assert!(sim.heard(anna.1).is_empty(), "{other}");
+        sim.say(bert.1, &answer);
+        assert_eq!(last_status(&mut sim, anna.1), Some(Status::OK));
+    }
+}
+
+/// With a Record-Route of his own a callee would lead the caller's phone to any address, over any transport (P2).
+#[test]
+fn a_callee_cannot_lead_the_dialog_past_us() {
+    for way in ["", "Record-Route: <sip:192.0.2.66:5060;transport=udp;lr>\r\n", "ours, <sip:192.0.2.66:5060;transport=udp;lr>\r\n"] {
+        let (mut sim, mut anna, bert) = two();
+        let invite = anna.0.request("INVITE", BERT, "", ENCRYPTED);
+        sim.say(anna.1, &invite);
+        let got = sim.heard_one(bert.1);
+        sim.heard(anna.1);
+        let answer = bert.0.response(&got, Status::OK, ENCRYPTED);
+        let ours = answer.lines().find(|line| line.starts_with("Record-Route:")).unwrap();
+        let forged = answer.replace(&format!("{ours}\r\n"), &way.replace("ours", ours));
+        assert_ne!(answer, forged);
+        sim.say(bert.1, &forged);
+        let heard = sim.heard(bert.1);
+        assert_eq!(heard.iter().map(Message::method).collect::<Vec<_>>(), ["ACK", "BYE"], "{way}");
+        let refused = sim.heard_one(anna.1);
+        assert_eq!(refused.status().map(Status::code), Some(502), "{way}");
+        assert_eq!(refused.first(Name::RecordRoute), None);
+    }
+}
