@@ -110,6 +110,7 @@ fn an_offer_without_encryption_is_refused_with_488() {
         caller.dial(&bob.aor());
         let why = caller.wait_for_call_end();
         assert!(why.starts_with("488"), "{why}");
+        assert!(caller.printed().contains("media must be encrypted"), "the Warning says why");
         assert!(callee.stayed_silent(), "the phone of the callee did not ring");
     });
 }
