@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Message, Reply, Status};
+use sip::{Message, Name, Reply, Status};
 use smallvec::SmallVec;
 
 use crate::{
@@ -47,6 +47,12 @@ pub(crate) struct Context {
     /// The Reason of the caller's CANCEL.
     pub(crate) caller_reason: Option<Box<str>>,
     pub(crate) route_hash: u64,
+    /// What a response must repeat of the request; see [`request::origin`].
+    pub(crate) origin: u64,
+    /// How many Record-Route values the request came with.
+    pub(crate) recorded: usize,
+    /// Bytes of responses passed on.
+    pub(crate) told: usize,
     pub(crate) branches: SmallVec<[Branch; 1]>,
     pub(crate) later: Option<Box<Later>>,
     pub(crate) best: Option<Box<Best>>,
@@ -68,10 +74,11 @@ pub(crate) enum Fate {
 }
 
 impl Context {
-    pub(crate) fn new(number: u64, key: ServerKey, message: &Message, route_hash: u64) -> Self {
+    pub(crate) fn new(number: u64, key: ServerKey, message: &Message, route_hash: u64, origin: u64) -> Self {
         // A request can wait for minutes: it shall not hold the whole read buffer it arrived in.
         let request = Bytes::copy_from_slice(message.as_bytes());
-        Self { request, is_invite: message.method() == "INVITE", route_hash, ..Self::blank(number, key) }
+        let recorded = message.list(Name::RecordRoute).count();
+        Self { request, is_invite: message.method() == "INVITE", route_hash, origin, recorded, ..Self::blank(number, key) }
     }
 
     /// Our own refusal of an INVITE, which waits for its ACK.
@@ -92,6 +99,9 @@ impl Context {
             cancelled: false,
             caller_reason: None,
             route_hash: 0,
+            origin: 0,
+            recorded: 0,
+            told: 0,
             branches: SmallVec::new(),
             later: None,
             best: None,
@@ -116,6 +126,12 @@ impl Context {
         })
     }
 
+    /// What it keeps in memory, in bytes. An answer of our own is counted by the table apart.
+    pub(crate) fn size(&self) -> usize {
+        let best = self.best.as_ref().map_or(0, |best| best.size());
+        self.request.len() + best + if self.is_own_answer { 0 } else { self.last.len() }
+    }
+
     pub(crate) fn is_pending(&self) -> bool {
         self.branches.iter().any(Branch::is_pending)
     }
@@ -123,6 +139,7 @@ impl Context {
     /// Sends a response of ours or one passed on to the caller, if he is still there.
     pub(crate) fn respond(&mut self, response: Bytes, desk: &mut Desk) {
         if !self.caller_gone {
+            self.told += response.len();
             self.last = response.clone();
             desk.send(self.key.flow, response);
         }
@@ -173,13 +190,15 @@ impl Context {
         let Ok(index) = u8::try_from(self.branches.len()) else { return };
         let id = BranchId { context: self.number, index, route_hash: self.route_hash };
         let outgoing = Outgoing { target: &target, source: self.key.flow, id, breadth };
-        let bytes = request::forwarded(message, plan, outgoing, desk, now);
+        let (bytes, way) = request::forwarded(message, plan, outgoing, desk, now);
         desk.counters.branches += 1;
+        let sent = bytes.len();
         desk.send(target.flow, bytes);
         let timers = desk.settings.timers;
         let deadline = now + if self.is_invite { timers.invite } else { timers.non_invite };
         let Target { flow, uri, path, .. } = target;
-        self.branches.push(Branch { flow, uri, path, state: BranchState::Calling, cancel: Cancel::No, deadline });
+        let (state, cancel) = (BranchState::Calling, Cancel::No);
+        self.branches.push(Branch { flow, uri, path, way, sent, waiting: 0, state, cancel, deadline });
     }
 
     /// A branch is over without a response that could be passed on.
@@ -302,6 +321,7 @@ impl Context {
         if let Some(branch) = self.branches.get_mut(index) {
             branch.state = BranchState::Accepted;
         }
+        self.told += response.len();
         desk.send(self.key.flow, response);
         if self.state == State::Proceeding {
             self.state = State::Accepted(now + desk.settings.timers.accepted);

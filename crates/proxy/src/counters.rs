@@ -17,6 +17,8 @@ pub struct Counters {
     pub unprotected_provisionals: u64,
     /// Answers with unencrypted media, hung up by us (row N26).
     pub unprotected_answers: u64,
+    /// Answers that would take the dialog past us, hung up by us.
+    pub detours: u64,
     /// Calls answered when nobody waited any more, hung up by us.
     pub late_answers: u64,
     /// Requests seen a second time on the same flow.
@@ -29,7 +31,7 @@ pub struct Counters {
     pub refused_full: u64,
     /// Requests refused as loops (482, 483, 440).
     pub refused_loops: u64,
-    /// Targets left out because a fork was too wide.
+    /// Targets left out because a fork was too wide, or because too much waits for them.
     pub targets_left_out: u64,
     /// Messages dropped because nobody polled.
     pub outputs_dropped: u64,

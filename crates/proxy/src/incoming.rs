@@ -1,17 +1,20 @@
 use std::time::Instant;
 
-use sip::{Message, Status, sdp::Unprotected};
+use sip::{Message, Name, Status, sdp::Unprotected};
 
 use crate::{
     MediaPolicy,
     client::{BranchState, Why},
     context::{Context, Fate, State},
     desk::Desk,
+    request,
     response::{self, Best},
 };
 
-/// Methods whose messages may carry an offer or an answer (RFC 3261 §13.2.1, 3262 §5, 3311 §5).
-const SESSION_METHODS: [&str; 4] = ["INVITE", "ACK", "PRACK", "UPDATE"];
+/// Methods whose bodies open no medium. All others may: of INVITE, ACK, PRACK and UPDATE the standard says so (RFC 3261
+/// §13.2.1, 3262 §5, 3311 §5), and a method we do not know may be one of them to a phone that reads names loosely.
+const WITHOUT_MEDIA: [&str; 10] =
+    ["BYE", "CANCEL", "INFO", "MESSAGE", "NOTIFY", "OPTIONS", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE"];
 
 /// A response on the branch it belongs to.
 pub(crate) struct Incoming<'m> {
@@ -56,7 +59,13 @@ impl Incoming<'_> {
         if self.status == Status::TRYING || context.state != State::Proceeding || context.cancelled {
             return Fate::Stays;
         }
+        if self.message.first(Name::RSeq).is_some() && self.leaves_our_way(context, desk) {
+            // A reliable one is answered at once, along the way it names.
+            desk.counters.detours += 1;
+            return Fate::Stays;
+        }
         match check_media(desk.settings.media, self.message) {
+            Ok(()) if context.told > desk.settings.limits.told_bytes_max => desk.counters.stray_responses += 1,
             Ok(()) => context.respond(response::forwarded(self.message), desk),
             // What rings still rings: the caller's 180 comes without a body, or not at all.
             Err(_) => desk.counters.unprotected_provisionals += 1,
@@ -69,7 +78,17 @@ impl Incoming<'_> {
     fn answered(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
         if let Err(why) = check_media(desk.settings.media, self.message) {
             desk.counters.unprotected_answers += 1;
-            return self.take_back(context, why, desk, now);
+            let best = Best::unprotected(self.refusal(context), why);
+            return self.take_back(context, best, "SIP;cause=488;text=\"Media must be encrypted\"", desk, now);
+        }
+        if self.leaves_our_way(context, desk) {
+            desk.counters.detours += 1;
+            let best = Best::own(Status::BAD_GATEWAY);
+            return self.take_back(context, best, "SIP;cause=502;text=\"The answer leaves out the way the call came\"", desk, now);
+        }
+        if context.told > desk.settings.limits.told_bytes_max {
+            desk.counters.stray_responses += 1;
+            return Fate::Stays;
         }
         let branch_done = context.branches.get(self.index).is_none_or(|branch| branch.state == BranchState::Done);
         if branch_done || context.caller_gone || matches!(context.state, State::Completed(_)) {
@@ -81,13 +100,22 @@ impl Incoming<'_> {
         context.accept(self.index, response::forwarded(self.message), desk, now)
     }
 
-    /// An answer with unencrypted media: the callee is hung up, and for the caller this branch has failed.
-    fn take_back(&self, context: &mut Context, why: Unprotected, desk: &mut Desk, now: Instant) -> Fate {
-        context.hang_up(self.index, self.message, "SIP;cause=488;text=\"Media must be encrypted\"", desk);
+    /// Whether a 2xx takes later requests of its dialog past us: nearest to the caller must stand what we wrote for it.
+    /// Else the callee decides where the caller's phone goes, and over which transport (P2).
+    fn leaves_our_way(&self, context: &Context, desk: &Desk) -> bool {
+        let Some(way) = context.branches.get(self.index).and_then(|branch| branch.way) else { return false };
+        let above = self.message.list(Name::RecordRoute).count().checked_sub(context.recorded + 1);
+        let found = above.and_then(|at| self.message.addresses(Name::RecordRoute).nth(at)).and_then(Result::ok);
+        found.is_none_or(|found| request::way(&found.uri, &desk.seed) != way)
+    }
+
+    /// An answer that the caller must not have: the callee is hung up, and for the caller this branch has failed.
+    fn take_back(&self, context: &mut Context, best: Best, reason: &str, desk: &mut Desk, now: Instant) -> Fate {
+        context.hang_up(self.index, self.message, reason, desk);
         let was_pending = context.branches[self.index].is_pending();
         context.branches[self.index].state = BranchState::Done;
         if was_pending {
-            context.consider(Best::unprotected(self.refusal(context), why), desk);
+            context.consider(best, desk);
         }
         context.conclude(desk, now)
     }
@@ -126,7 +154,7 @@ impl Incoming<'_> {
 /// Whether a body may pass under this policy.
 pub(crate) fn check_media(policy: MediaPolicy, message: &Message) -> Result<(), Unprotected> {
     match policy {
-        MediaPolicy::Require if SESSION_METHODS.contains(&message.method()) && !message.body().is_empty() => sip::sdp::check(message),
+        MediaPolicy::Require if !WITHOUT_MEDIA.contains(&message.method()) && !message.body().is_empty() => sip::sdp::check(message),
         MediaPolicy::Require | MediaPolicy::Support => Ok(()),
     }
 }

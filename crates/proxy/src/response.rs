@@ -85,7 +85,7 @@ pub(crate) fn forwarded(message: &Message) -> Bytes {
 
 fn stripped(message: &Message) -> Rewrite<'_> {
     let mut rewrite = Rewrite::of(message);
-    rewrite.pop(Name::Via).remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity);
+    rewrite.pop(Name::Via).remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId);
     rewrite
 }
 
