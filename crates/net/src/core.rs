@@ -45,6 +45,8 @@ pub trait Core: Send + 'static {
     fn remove_user(&mut self, user: &UserName, now: Instant) -> bool;
     /// Who can be reached.
     fn registrations(&self, now: Instant) -> Vec<Registration>;
+    /// Who proved who they are, and on which connection.
+    fn signed_in(&self) -> Vec<(Flow, UserName)>;
     /// What there is and what was done.
     fn figures(&self) -> Figures;
     /// The server is about to end.
@@ -86,6 +88,10 @@ impl Core for Node {
 
     fn registrations(&self, now: Instant) -> Vec<Registration> {
         self.registrations(now)
+    }
+
+    fn signed_in(&self) -> Vec<(Flow, UserName)> {
+        self.signed_in()
     }
 
     fn figures(&self) -> Figures {

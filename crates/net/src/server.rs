@@ -7,7 +7,7 @@ use std::{
 
 use node::{Figures, Registration};
 use pki::{CertificateDer, Key};
-use registrar::{Credential, UserName};
+use registrar::{Credential, Flow, UserName};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -146,6 +146,11 @@ impl Handle {
     /// Who can be reached right now.
     pub async fn registrations(&self) -> Vec<Registration> {
         self.ask(|core, now| core.core().registrations(now)).await.unwrap_or_default()
+    }
+
+    /// Who proved who they are, and on which connection.
+    pub async fn signed_in(&self) -> Vec<(Flow, UserName)> {
+        self.ask(|core, _| core.core().signed_in()).await.unwrap_or_default()
     }
 
     /// What there is and what was done, for the metrics; `None` when the core has ended.

@@ -6,7 +6,6 @@ use locate::Unroutable;
 use proxy::{Forward, Leg, Route, Target};
 use registrar::{Denied, Flow, UserName};
 use sip::{Message, Name, Status};
-use topology::MediaPolicy;
 use trust::Peer;
 
 use crate::{answer::Answer, node::Node, session::Session};
@@ -40,8 +39,6 @@ enum Address {
     User { user: UserName, instance: Option<String> },
 }
 
-/// Methods whose bodies negotiate media (RFC 3261, 3262, 3311).
-const SESSION_METHODS: [&str; 4] = ["INVITE", "ACK", "PRACK", "UPDATE"];
 /// Methods that create a dialog, so that we must stay on its way (RFC 3261 §16.6 step 4, 6665, 3515).
 const DIALOG_METHODS: [&str; 3] = ["INVITE", "SUBSCRIBE", "REFER"];
 /// What `Allow` says.
@@ -105,10 +102,7 @@ impl Node {
 
     /// P3, N26: what negotiates media must negotiate encrypted media.
     fn check_media(&mut self, request: &Message) -> Asked<()> {
-        if self.media() == MediaPolicy::Support || !SESSION_METHODS.contains(&request.method()) {
-            return Ok(());
-        }
-        sip::sdp::check(request).map_err(|why| {
+        self.proxy.check_media(request).map_err(|why| {
             self.counters.media_refused += 1;
             Decision::Answer(Answer::warned(Status::NOT_ACCEPTABLE_HERE, self.name(), why))
         })

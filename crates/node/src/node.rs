@@ -10,7 +10,7 @@ use pki::Fqdn;
 use proxy::{NewRequest, Proxy};
 use registrar::{Challenger, Credential, Directory, Flow, Registrar, Registration, ThrottleLimits, UserName};
 use sip::{Message, Status};
-use topology::{MediaPolicy, Topology};
+use topology::Topology;
 use trust::Peer;
 
 use crate::{
@@ -138,10 +138,6 @@ impl Node {
     /// What stands before the text of a Warning.
     pub(crate) fn name(&self) -> &str {
         &self.sent_by
-    }
-
-    pub(crate) fn media(&self) -> MediaPolicy {
-        self.topology.media()
     }
 
     /// What there is and what was done so far.
@@ -304,6 +300,13 @@ impl Node {
     #[must_use]
     pub fn registrations(&self, now: Instant) -> Vec<Registration> {
         self.registrar.registrations(now)
+    }
+
+    /// Which users proved who they are on which connection; whether or not they can be reached there.
+    #[must_use]
+    pub fn signed_in(&self) -> Vec<(Flow, UserName)> {
+        let users = |(flow, session): (&Flow, &Session)| session.users().iter().map(|user| (*flow, user.clone())).collect::<Vec<_>>();
+        self.sessions.iter().flat_map(users).collect()
     }
 
     /// The server is about to end: every connection is told.

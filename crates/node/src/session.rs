@@ -30,6 +30,11 @@ impl Session {
         self.users.contains(user)
     }
 
+    /// Everybody who did.
+    pub(crate) fn users(&self) -> &[UserName] {
+        &self.users
+    }
+
     /// Whether anybody did.
     pub(crate) fn is_anybodys(&self) -> bool {
         !self.users.is_empty()

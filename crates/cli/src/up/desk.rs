@@ -111,11 +111,8 @@ impl Desk {
     async fn status_now(&self) -> Status {
         let (connections, registrations) = (self.handle.connections().await, self.handle.registrations().await);
         let mut users: HashMap<Flow, Vec<String>> = HashMap::new();
-        for registration in &registrations {
-            let of_flow = users.entry(registration.flow).or_default();
-            if !of_flow.contains(&registration.aor) {
-                of_flow.push(registration.aor.clone());
-            }
+        for (flow, user) in self.handle.signed_in().await {
+            users.entry(flow).or_default().push(self.aor(&user).to_string());
         }
         let remotes: HashMap<Flow, String> = connections.iter().map(|one| (one.flow, one.remote.to_string())).collect();
         Status {

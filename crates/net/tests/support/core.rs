@@ -136,6 +136,10 @@ impl Core for TestCore {
         Vec::new()
     }
 
+    fn signed_in(&self) -> Vec<(Flow, UserName)> {
+        Vec::new()
+    }
+
     fn figures(&self) -> Figures {
         Figures::default()
     }
