@@ -53,12 +53,23 @@ pub(crate) struct Branch {
     pub(crate) flow: Flow,
     pub(crate) uri: String,
     pub(crate) path: Vec<String>,
+    /// What stands in our Record-Route for the caller; see [`request::way`].
+    pub(crate) way: Option<u64>,
+    /// Bytes of the request as it was sent.
+    pub(crate) sent: usize,
+    /// How many of them the table counts as not heard yet.
+    pub(crate) waiting: usize,
     pub(crate) state: BranchState,
     pub(crate) cancel: Cancel,
     pub(crate) deadline: Instant,
 }
 
 impl Branch {
+    /// Bytes that were sent and that nothing was heard of: they may still be on their way.
+    pub(crate) fn unheard(&self) -> usize {
+        if self.state == BranchState::Calling { self.sent } else { 0 }
+    }
+
     pub(crate) fn is_pending(&self) -> bool {
         matches!(self.state, BranchState::Calling | BranchState::Proceeding)
     }

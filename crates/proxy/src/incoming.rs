@@ -13,8 +13,7 @@ use crate::{
 
 /// Methods whose bodies open no medium. All others may: of INVITE, ACK, PRACK and UPDATE the standard says so (RFC 3261
 /// §13.2.1, 3262 §5, 3311 §5), and a method we do not know may be one of them to a phone that reads names loosely.
-const WITHOUT_MEDIA: [&str; 10] =
-    ["BYE", "CANCEL", "INFO", "MESSAGE", "NOTIFY", "OPTIONS", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE"];
+const WITHOUT_MEDIA: [&str; 10] = ["BYE", "CANCEL", "INFO", "MESSAGE", "NOTIFY", "OPTIONS", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE"];
 
 /// A response on the branch it belongs to.
 pub(crate) struct Incoming<'m> {
@@ -86,7 +85,7 @@ impl Incoming<'_> {
             let best = Best::own(Status::BAD_GATEWAY);
             return self.take_back(context, best, "SIP;cause=502;text=\"The answer leaves out the way the call came\"", desk, now);
         }
-        if context.told > desk.settings.limits.told_bytes_max {
+        if matches!(context.state, State::Accepted(_)) && context.told > desk.settings.limits.told_bytes_max {
             desk.counters.stray_responses += 1;
             return Fate::Stays;
         }

@@ -126,6 +126,7 @@ impl Proxy {
         let success = response.get(8..9) == Some(b"2");
         let limits = self.desk.settings.limits;
         let room = self.table.len() < limits.transactions_max && self.table.share_of(request.flow).answered < limits.answers_per_flow_max;
+        let room = room && self.table.remembered() + response.len() <= limits.answers_bytes_max;
         if method == "INVITE" && !success && room {
             let number = self.desk.number();
             let until = now + self.desk.settings.timers.acknowledge;
@@ -141,6 +142,9 @@ impl Proxy {
         let Forward { mut targets, caller, asserted, reached_as, record_route } = plan;
         let plan = Plan { caller, asserted, reached_as, record_route };
         self.narrow(&mut targets);
+        if self.leave_out_busy(&request.message, &mut targets) {
+            return self.refuse(request, Status::SERVICE_UNAVAILABLE, now);
+        }
         if let Some(status) = self.objection(&request, hash, &targets) {
             return self.refuse(request, status, now);
         }
@@ -148,7 +152,8 @@ impl Proxy {
             return self.pass_on(&request, &targets, &plan, now);
         }
         let number = self.desk.number();
-        let mut context = Context::new(number, request.key, &request.message, hash);
+        let origin = request::origin(&request.message, 0, &self.desk.seed);
+        let mut context = Context::new(number, request.key, &request.message, hash, origin);
         if context.is_invite {
             context.trying(&request.message, &mut self.desk);
         }
@@ -169,6 +174,19 @@ impl Proxy {
             self.desk.counters.targets_left_out += (targets.len() - branches_max) as u64;
             targets.truncate(branches_max);
         }
+    }
+
+    /// Leaves out the devices that have not even heard what was sent to them before. `true` when no device is left
+    /// because of that.
+    fn leave_out_busy(&mut self, message: &Message, targets: &mut Vec<Target>) -> bool {
+        let limits = &self.desk.settings.limits;
+        let (before, size) = (targets.len(), message.as_bytes().len());
+        if message.method() == "ACK" && size > limits.ack_bytes_max {
+            targets.clear();
+        }
+        targets.retain(|target| self.table.unheard(target.flow) + size <= limits.unheard_bytes_per_flow_max);
+        self.desk.counters.targets_left_out += (before - targets.len()) as u64;
+        before > 0 && targets.is_empty()
     }
 
     /// Why a request may not go on (RFC 3261 §16.3), if so.
@@ -218,7 +236,7 @@ impl Proxy {
             let id = BranchId { context: self.desk.number(), index: 0, route_hash: 0 };
             let breadth = request::breadth(&request.message, self.desk.settings.limits.breadth_max);
             let outgoing = Outgoing { target, source: request.flow, id, breadth };
-            let bytes = request::forwarded(&request.message, plan, outgoing, &mut self.desk, now);
+            let (bytes, _) = request::forwarded(&request.message, plan, outgoing, &mut self.desk, now);
             self.desk.counters.branches += 1;
             self.desk.send(target.flow, bytes);
         }
@@ -239,6 +257,11 @@ impl Proxy {
             self.desk.counters.stray_responses += 1;
             return;
         };
+        if message.method() != "CANCEL" && request::origin(message, 1, &self.desk.seed) != context.origin {
+            // Its caller would take it for the answer to something else.
+            self.desk.counters.stray_responses += 1;
+            return;
+        }
         let fate = Incoming { message, status, index }.reach(context, &mut self.desk, now);
         self.settle(number, fate);
     }

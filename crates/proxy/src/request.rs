@@ -1,12 +1,13 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use sip::{Credentials, Message, Name, Rewrite};
+use sip::{Credentials, Message, Name, NameAddr, Rewrite, Uri};
 
 use crate::{
     Flow, Target, UserName,
     branch::BranchId,
     desk::{Desk, number_text},
+    key::Seed,
     token::{Leg, Token, dialog_hash},
 };
 
@@ -63,8 +64,30 @@ pub(crate) fn breadth(message: &Message, breadth_max: u32) -> u32 {
     asked.unwrap_or(breadth_max).min(breadth_max)
 }
 
-/// The request as one target gets it (RFC 3261 §16.6). Everything not named here stays as it came.
-pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mut Desk, now: Instant) -> Bytes {
+/// What every response repeats of its request (RFC 3261 §8.2.6.2): Call-ID, From tag, CSeq number, and the branch of
+/// whoever sent it to us, who tells by it what is answered. `at` is where that stands among the Via values.
+pub(crate) fn origin(message: &Message, at: usize, seed: &Seed) -> u64 {
+    let via = message.vias().nth(at).flatten();
+    let from = message.from().ok();
+    let number = message.first(Name::CSeq).and_then(|text| text.split_ascii_whitespace().next());
+    let number = number.map(|digits| digits.trim_start_matches('0'));
+    let branch = via.as_ref().and_then(|via| via.branch());
+    let tag = from.as_ref().and_then(|from| from.tag());
+    let parts = [message.call_id().ok(), tag, number, branch];
+    seed.hash(std::iter::once("origin").chain(parts.map(Option::unwrap_or_default)))
+}
+
+/// Where a Record-Route value leads: user part, host, port and transport.
+pub(crate) fn way(uri: &Uri<'_>, seed: &Seed) -> u64 {
+    let mut digits = [0; 20];
+    let port = number_text(uri.port.unwrap_or(0).into(), &mut digits);
+    let transport = uri.params.value("transport").unwrap_or_default().to_ascii_lowercase();
+    seed.hash(["way", uri.user.unwrap_or_default(), &uri.host.to_string().to_ascii_lowercase(), port, &transport])
+}
+
+/// The request as one target gets it (RFC 3261 §16.6), and the way back that its caller was told. Everything not named
+/// here stays as it came.
+pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mut Desk, now: Instant) -> (Bytes, Option<u64>) {
     let target = outgoing.target;
     let mut scratch = std::mem::take(&mut desk.scratch);
     scratch.clear();
@@ -78,7 +101,9 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     let mut rewrite = Rewrite::of(message);
     rewrite.request_uri(&target.uri).push(Name::Via, &scratch[via]);
     rewrite.set(Name::MaxForwards, hops).set(Name::MaxBreadth, breadth);
+    let mut own = None;
     for range in record_routes.into_iter().flatten() {
+        own = NameAddr::parse(&scratch[range.clone()]).map(|route| way(&route.uri, &desk.seed));
         rewrite.push(Name::RecordRoute, &scratch[range]);
     }
     reroute(&mut rewrite, message, target, desk);
@@ -89,7 +114,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     let bytes = rewrite.to_bytes();
     drop(rewrite);
     desk.scratch = scratch;
-    bytes
+    (bytes, own)
 }
 
 fn noted(out: &mut String, write: impl FnOnce(&mut String)) -> Range<usize> {
@@ -157,9 +182,32 @@ fn reroute<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, target: &'m Targ
 
 /// What only a trusted server may say about the caller is said by us or not at all (RFC 3325 §5, row N16).
 fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan) {
-    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId);
+    unvouch(rewrite, message);
     if let Some(asserted) = plan.asserted.as_deref().filter(|_| !asks_for_privacy(message)) {
         rewrite.push(Name::PAssertedIdentity, asserted);
+    }
+}
+
+/// Names without a [`Name`] that only servers may write (RFC 7315, 5502, 6050).
+const VOUCHING: [&str; 9] = [
+    "P-Asserted-Service",
+    "P-Called-Party-ID",
+    "P-Charging-Function-Addresses",
+    "P-Charging-Vector",
+    "P-Private-Network-Indication",
+    "P-Profile-Key",
+    "P-Served-User",
+    "P-User-Database",
+    "P-Visited-Network-ID",
+];
+
+/// Takes out what phones believe because only a server could have said it. Remote-Party-ID is what came before RFC 3325,
+/// and is still shown to people.
+pub(crate) fn unvouch<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message) {
+    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId);
+    let vouches = |name: &str| VOUCHING.iter().any(|known| known.eq_ignore_ascii_case(name));
+    for field in message.fields().filter(|field| field.name == Name::Other && vouches(field.raw_name)) {
+        rewrite.remove_named(field.raw_name);
     }
 }
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use sip::{Message, Name, Reply, Rewrite, Status, sdp::Unprotected};
 
-use crate::Settings;
+use crate::{Settings, request};
 
 /// The best final response so far (RFC 3261 §16.7 step 6), and the challenges of all.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ impl Best {
         }
         let room = challenges_max.saturating_sub(self.challenges.len());
         self.challenges.extend(new.challenges.into_iter().take(room));
+    }
+
+    /// What it keeps in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.response.as_ref().map_or(0, Bytes::len)
     }
 
     /// Lower is better: 6xx ends all, then the lowest class; within a class what the caller can act on comes
@@ -85,7 +90,8 @@ pub(crate) fn forwarded(message: &Message) -> Bytes {
 
 fn stripped(message: &Message) -> Rewrite<'_> {
     let mut rewrite = Rewrite::of(message);
-    rewrite.pop(Name::Via).remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId);
+    rewrite.pop(Name::Via);
+    request::unvouch(&mut rewrite, message);
     rewrite
 }
 

@@ -81,6 +81,15 @@ pub struct Limits {
     /// Failures of our own that wait for an ACK from one flow. Beyond it they are sent and forgotten: a
     /// stranger who never acknowledges a 407 shall cost nothing.
     pub answers_per_flow_max: usize,
+    /// Bytes of those answers, everyone's together. Beyond it they are sent and forgotten as well.
+    pub answers_bytes_max: usize,
+    /// Bytes of requests on their way to one flow that has said nothing to them yet. Less than what waits for a slow
+    /// reader before it is cut off: otherwise whoever writes fast could cut off whom he writes to. More are answered 503.
+    pub unheard_bytes_per_flow_max: usize,
+    /// An ACK for a 2xx, which nothing is ever heard of. Larger ones are dropped.
+    pub ack_bytes_max: usize,
+    /// Bytes of provisional responses and of repeated answers that one request may bring its caller, the last not counted.
+    pub told_bytes_max: usize,
     /// Devices one request is sent to. At most 255; the ones with the lowest q are left out.
     pub branches_max: usize,
     /// Messages that wait to be polled. What comes beyond is dropped and counted.
@@ -99,6 +108,10 @@ impl Limits {
         bytes_max: 1 << 30,
         bytes_per_flow_max: 64 << 20,
         answers_per_flow_max: 256,
+        answers_bytes_max: 64 << 20,
+        unheard_bytes_per_flow_max: 896 << 10,
+        ack_bytes_max: 16 << 10,
+        told_bytes_max: 128 << 10,
         branches_max: 60,
         outputs_max: 1_000_000,
         breadth_max: 60,

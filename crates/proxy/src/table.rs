@@ -42,6 +42,10 @@ pub(crate) struct Table {
     timers: BTreeSet<(Instant, u64)>,
     shares: Map<Flow, Share>,
     held: usize,
+    /// Bytes of the answers of our own that are remembered.
+    remembered: usize,
+    /// Bytes sent to each flow that nothing was heard of yet.
+    unheard: Map<Flow, usize>,
 }
 
 impl Table {
@@ -49,7 +53,28 @@ impl Table {
         self.contexts.len()
     }
 
-    /// Bytes of all requests kept.
+    /// Bytes of the answers of our own that are kept.
+    pub(crate) fn remembered(&self) -> usize {
+        self.remembered
+    }
+
+    /// Bytes of requests on their way to a flow which has said nothing to them yet.
+    pub(crate) fn unheard(&self, flow: Flow) -> usize {
+        self.unheard.get(&flow).copied().unwrap_or_default()
+    }
+
+    fn count_unheard(unheard: &mut Map<Flow, usize>, flow: Flow, before: usize, after: usize) {
+        if before == after {
+            return;
+        }
+        let bytes = unheard.entry(flow).or_default();
+        *bytes = *bytes + after - before;
+        if *bytes == 0 {
+            unheard.remove(&flow);
+        }
+    }
+
+    /// Bytes of all requests kept, and of what was answered to them.
     pub(crate) fn held(&self) -> usize {
         self.held
     }
@@ -70,6 +95,9 @@ impl Table {
     pub(crate) fn insert(&mut self, number: u64, context: Context) {
         let share = self.shares.entry(context.key.flow).or_default();
         *share.of(&context) += 1;
+        if context.is_own_answer {
+            self.remembered += context.last.len();
+        }
         self.by_flow.insert((context.key.flow, number));
         self.by_key.insert(context.key, number);
         self.contexts.insert(number, context);
@@ -82,11 +110,17 @@ impl Table {
             self.by_flow.insert((branch.flow, number));
         }
         context.linked = context.branches.len();
-        if context.held != context.request.len() {
+        for branch in &mut context.branches {
+            let unheard = branch.unheard();
+            Self::count_unheard(&mut self.unheard, branch.flow, branch.waiting, unheard);
+            branch.waiting = unheard;
+        }
+        let size = context.size();
+        if context.held != size {
             let share = self.shares.entry(context.key.flow).or_default();
-            share.held = share.held + context.request.len() - context.held;
-            self.held = self.held + context.request.len() - context.held;
-            context.held = context.request.len();
+            share.held = share.held + size - context.held;
+            self.held = self.held + size - context.held;
+            context.held = size;
         }
         let due = context.next_timer();
         if due != context.due {
@@ -110,6 +144,10 @@ impl Table {
         self.by_flow.remove(&(flow, number));
         for branch in &context.branches {
             self.by_flow.remove(&(branch.flow, number));
+            Self::count_unheard(&mut self.unheard, branch.flow, branch.waiting, 0);
+        }
+        if context.is_own_answer {
+            self.remembered -= context.last.len();
         }
         if let Some(due) = context.due {
             self.timers.remove(&(due, number));
@@ -145,7 +183,9 @@ impl Table {
             && self.by_flow.is_empty()
             && self.timers.is_empty()
             && self.shares.is_empty()
+            && self.unheard.is_empty()
             && self.held == 0
+            && self.remembered == 0
     }
 }
 

@@ -109,3 +109,72 @@ fn challenges_of_a_fork_are_bounded() {
     }
     assert_eq!(scene.expect_status(ALICE, 401).all(Name::WwwAuthenticate).count(), 2);
 }
+
+#[test]
+fn refusals_that_wait_for_an_ack_are_bounded_in_bytes() {
+    let mut scene = Scene::with(|settings| settings.limits.answers_bytes_max = 20_000);
+    for n in 1..=10 {
+        let ask = numbered("INVITE", n).with(&format!("X: {}\r\n", "x".repeat(6000)));
+        let request = scene.ask(ALICE, &ask);
+        let sent = message(&ask.text());
+        let response = Reply::to(&sent, Status::PROXY_AUTHENTICATION_REQUIRED, "t").header(Name::Warning, &"x".repeat(6000));
+        scene.proxy.answer(request, response.finish(), scene.now);
+        scene.expect_status(ALICE, 407);
+    }
+    assert_eq!(scene.proxy.transactions(), 3);
+    scene.pass(33);
+    assert!(scene.proxy.is_idle());
+}
+
+#[test]
+fn nobody_is_written_to_faster_than_they_listen() {
+    let mut scene = Scene::with(|settings| settings.limits.unheard_bytes_per_flow_max = 8000);
+    let mut large = numbered("MESSAGE", 1);
+    large.body = "x".repeat(3000);
+    let mut sent = Vec::new();
+    for n in 1..=3 {
+        large.cseq = n;
+        scene.send(if n == 1 { ALICE } else { CAROL }, &large, &[device(BOB, 1000)]);
+        match n {
+            3 => drop(scene.expect_status(CAROL, 503)),
+            _ => sent.push(scene.expect_method(BOB, "MESSAGE")),
+        }
+    }
+    // Another device has room of its own, and so does this one when it has heard something.
+    large.cseq = 4;
+    scene.send(CAROL, &large, &[device(BOB, 1000), device(proxy::Flow(77), 1000)]);
+    scene.expect_method(proxy::Flow(77), "MESSAGE");
+    scene.silence();
+    scene.reply(BOB, &sent[0], "100 Trying");
+    large.cseq = 5;
+    scene.send(CAROL, &large, &[device(BOB, 1000)]);
+    scene.expect_method(BOB, "MESSAGE");
+}
+
+#[test]
+fn an_ack_that_nothing_is_ever_heard_of_is_small() {
+    let mut scene = Scene::with(|settings| settings.limits.ack_bytes_max = 2000);
+    let mut ack = Ask::new("ACK");
+    ack.body = "x".repeat(3000);
+    scene.send(ALICE, &ack, &[device(BOB, 1000)]);
+    scene.silence();
+    ack.body = "x".repeat(300);
+    scene.send(ALICE, &ack, &[device(BOB, 1000)]);
+    scene.expect_method(BOB, "ACK");
+}
+
+#[test]
+fn a_callee_cannot_flood_a_caller_with_provisional_responses() {
+    let mut scene = Scene::with(|settings| settings.limits.told_bytes_max = 5000);
+    let sent = scene.call(&Ask::invite(), &[device(BOB, 1000)]);
+    let large = format!("X: {}\r\n", "x".repeat(2000));
+    for n in 1..=10 {
+        scene.reply_with(BOB, &sent[0], "180 Ringing", &large, "");
+        if n <= 3 {
+            scene.expect_status(ALICE, 180);
+        }
+    }
+    scene.silence();
+    scene.reply(BOB, &sent[0], "200 OK");
+    scene.expect_status(ALICE, 200);
+}
