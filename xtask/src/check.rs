@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use crate::shell::{command, root, say, step, succeeds, target};
+use anyhow::bail;
+
+use crate::shell::{command, root, step, succeeds, target};
 use crate::{layers, promises, test};
 
 /// The version that the policy in deny.toml was written for.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
+/// The version that fuzz/ was written for.
+const CARGO_FUZZ: &str = "cargo-fuzz@0.13.2";
 const FUZZ_SECONDS: u32 = 10;
 
 /// The cheap checks first.
@@ -25,32 +29,37 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// Licences, sources and banned crates. Advisories are left out: their database is a git repository that a build without a way to it
 /// cannot fetch, and a check that passes when it could not look is worse than none.
 fn dependencies() -> anyhow::Result<()> {
-    let own = target().join("tools/bin/cargo-deny");
-    let deny = if succeeds(&mut command("cargo deny --version")) {
-        "cargo deny".to_owned()
-    } else {
-        if !own.is_file() {
-            let root = target().join("tools");
-            // A debug build: it is made in a third of the time and runs for a second.
-            let install = format!("cargo install --quiet --locked --debug --root {} {CARGO_DENY}", root.display());
-            step("cargo-deny is not here and is installed (two minutes)", &mut command(&install))?;
-        }
-        format!("{} deny", own.display())
-    };
+    let deny = tool("deny", CARGO_DENY)?;
     let policy = "--all-features --log-level error check --hide-inclusion-graph licenses bans sources";
     step("dependency policy: licences, bans, sources (no advisories: no database)", &mut command(&format!("{deny} {policy}")))
 }
 
-/// Ten seconds of each fuzz target, where cargo-fuzz and the nightly compiler that it needs are installed.
+/// How to start a cargo subcommand that does not come with cargo: what is installed, else one of ours.
+fn tool(name: &str, package: &str) -> anyhow::Result<String> {
+    if succeeds(&mut command(&format!("cargo {name} --version"))) {
+        return Ok(format!("cargo {name}"));
+    }
+    let folder = target().join("tools");
+    let own = folder.join(format!("bin/cargo-{name}"));
+    if !own.is_file() {
+        // A debug build: it is made in a third of the time and runs for a second.
+        let install = format!("cargo install --quiet --locked --debug --root {} {package}", folder.display());
+        step(&format!("cargo-{name} is not here and is installed (two minutes)"), &mut command(&install))?;
+    }
+    Ok(format!("{} {name}", own.display()))
+}
+
+/// Ten seconds of each fuzz target. The stable compiler is told to allow the sanitizer and coverage that libFuzzer wants;
+/// nothing that is shipped is built so.
 fn fuzz() -> anyhow::Result<()> {
     let targets = fuzz_targets(&root().join("fuzz/fuzz_targets"));
-    if !targets.is_empty() && !succeeds(&mut command("rustup run nightly cargo fuzz --version")) {
-        say("== fuzz targets: passed over, there is no cargo-fuzz with a nightly compiler here");
-        return Ok(());
+    if targets.is_empty() {
+        bail!("fuzz/fuzz_targets holds no target");
     }
+    let fuzz = tool("fuzz", CARGO_FUZZ)?;
     for name in targets {
-        let line = format!("rustup run nightly cargo fuzz run {name} -- -max_total_time={FUZZ_SECONDS}");
-        step(&format!("fuzz target {name}, {FUZZ_SECONDS} s"), &mut command(&line))?;
+        let line = format!("{fuzz} run {name} -- -max_total_time={FUZZ_SECONDS}");
+        step(&format!("fuzz target {name}, {FUZZ_SECONDS} s"), command(&line).env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ fn debian() -> anyhow::Result<()> {
     }
     let names = missing.join(" ");
     let Some(apt) = apt() else {
-        bail!("the real-client tests need these Debian packages: {names} (as root: apt-get install {names})");
+        bail!("the real-client tests need Debian packages that are missing; as root: apt-get install {names}");
     };
     // Noninteractive also answers tshark's question (who may capture) with its default: root only.
     step("list of Debian packages", &mut command(&format!("{apt} -q -o DPkg::Lock::Timeout=300 update")))?;
