@@ -10,7 +10,8 @@ const USER_NAME_BYTES_MAX: usize = 64;
 /// 1 to 64 of `a-z 0-9 . _ - +`, kept in lower case. RFC 3261 §19.1.4 compares user parts by case, but
 /// leaves their meaning to the home domain; here `Alice` and `alice` are one user, because two who
 /// differ in case only would be taken for each other by people. The other unreserved characters are
-/// left out: none of them needs escaping in a URI, a file name, a quoted string or a log line.
+/// left out: none of them needs escaping in a URI, a file name, a quoted string or a log line. At least one
+/// letter or digit stands in it, for `.` and `..` are names of directories.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct UserName(Arc<str>);
 
@@ -26,6 +27,9 @@ pub enum UserNameFault {
     /// A character that is not allowed, after unescaping.
     #[error("a user name is made of a-z, 0-9 and . _ - +; another character stands in it")]
     Character,
+    /// Nothing but punctuation.
+    #[error("a user name has at least one letter or digit")]
+    Punctuation,
 }
 
 /// A name spelt out on the stack, lower-cased and unescaped: comparing needs no allocation.
@@ -45,7 +49,11 @@ impl Spelt {
             *spelt.bytes.get_mut(spelt.length).ok_or(UserNameFault::TooLong)? = byte;
             spelt.length += 1;
         }
-        if spelt.length == 0 { Err(UserNameFault::Empty) } else { Ok(spelt) }
+        match &spelt.bytes[..spelt.length] {
+            [] => Err(UserNameFault::Empty),
+            name if name.iter().any(u8::is_ascii_alphanumeric) => Ok(spelt),
+            _ => Err(UserNameFault::Punctuation),
+        }
     }
 
     fn as_str(&self) -> &str {
@@ -192,6 +200,15 @@ mod tests {
         for text in ["a b", "a@b", "a\"b", "a%62", "a\0", "a\r\nb", "a;b", "a:b", "a/b", "a\\b", "älice", "a\u{202e}b", "*", "<a>"] {
             check(text, Err(UserNameFault::Character));
         }
+    }
+
+    #[test]
+    fn a_name_is_never_that_of_a_directory_above() {
+        for text in [".", "..", "...", "-", "+", "._-+"] {
+            check(text, Err(UserNameFault::Punctuation));
+        }
+        check("..a", Ok("..a"));
+        check("+1", Ok("+1"));
     }
 
     fn aor(uri: &str) -> Option<String> {
