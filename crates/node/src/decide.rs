@@ -204,6 +204,11 @@ impl Node {
     }
 
     fn decide_for_address(&mut self, flow: Flow, caller: UserName, request: &Message, now: Instant) -> Asked<Decision> {
+        if request.method() == "NOTIFY" {
+            // RFC 6665 §4.1.3: without a subscription there is nothing to tell. Phones obey such a one as if their server
+            // had sent it: they restart, or show messages that nobody left.
+            return refuse(Status::CALL_DOES_NOT_EXIST);
+        }
         match self.address_of(request)? {
             Address::Server if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
             Address::Server => Err(Decision::Answer(Answer::new(Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW))),

@@ -112,7 +112,9 @@ impl Node {
         let Settings { topology, domain, name, port, also_named, limits } = settings;
         let sent_by = format!("{name}:{port}");
         let mut proxy = proxy::Settings::new(sent_by.clone(), topology.media());
-        proxy.realm = Some(domain.clone());
+        // Nobody but us asks our users for a password: what a phone answers to another phone's challenge, it could be guessed
+        // from. So no credentials go further.
+        proxy.realm = None;
         proxy.aliases = std::iter::once(domain.clone()).chain(also_named.iter().cloned()).collect();
         let names: Vec<&str> = std::iter::once(name.as_str()).chain(also_named.iter().map(String::as_str)).collect();
         Self {

@@ -103,3 +103,52 @@ fn a_callee_cannot_lead_the_dialog_past_us() {
         assert_eq!(refused.first(Name::RecordRoute), None);
     }
 }
+
+/// A phone believes that whatever comes over its server's connection is its server's word.
+#[test]
+fn n16_nobody_restarts_another_phone_by_an_unasked_notify() {
+    let (mut sim, mut anna, bert) = two();
+    for event in ["check-sync;reboot=true", "message-summary"] {
+        for more in ["", "Route: <sip:fe1.contoso.example:5061;transport=tls;lr>\r\n"] {
+            let headers = format!("{more}Event: {event}\r\nSubscription-State: active\r\n");
+            let notify = anna.0.request("NOTIFY", BERT, &headers, "");
+            sim.say(anna.1, &notify);
+            assert_eq!(last_status(&mut sim, anna.1), Some(Status::CALL_DOES_NOT_EXIST), "{event}");
+        }
+    }
+    assert!(sim.heard(bert.1).is_empty());
+}
+
+#[test]
+fn a_notify_of_a_subscription_arrives() {
+    let (mut sim, mut anna, bert) = two();
+    let subscribe = anna.0.request("SUBSCRIBE", BERT, "Event: presence\r\n", "");
+    sim.say(anna.1, &subscribe);
+    let got = sim.heard_one(bert.1);
+    let notify = bert.0.in_dialog_as_callee("NOTIFY", &got, 1, "").replace("Content-Length", "Event: presence\r\nContent-Length");
+    sim.say(bert.1, &notify);
+    assert_eq!(sim.heard_one(anna.1).method(), "NOTIFY");
+}
+
+/// Many phones answer any challenge with their one password, whoever asks. The answer would let the asker guess it.
+#[test]
+fn a_phone_cannot_ask_another_for_its_password() {
+    for (status, challenge, answer) in [
+        (Status::PROXY_AUTHENTICATION_REQUIRED, "Proxy-Authenticate", Name::ProxyAuthorization),
+        (Status::UNAUTHORIZED, "WWW-Authenticate", Name::Authorization),
+    ] {
+        for realm in ["evil.example", Sim::DOMAIN] {
+            let (mut sim, mut anna, bert) = two();
+            let message = anna.0.request("MESSAGE", BERT, "", "Hello");
+            sim.say(anna.1, &message);
+            let got = sim.heard_one(bert.1);
+            let asks = format!("{challenge}: Digest realm=\"{realm}\", nonce=\"n\", algorithm=MD5, qop=\"auth\"\r\nContact:");
+            sim.say(bert.1, &bert.0.response(&got, status, "").replace("Contact:", &asks));
+            let asked = sim.heard_one(anna.1);
+            let again = anna.0.authorized(&message, &asked, "MD5").unwrap();
+            sim.say(anna.1, &again);
+            let got = sim.heard_one(bert.1);
+            assert_eq!(got.first(answer), None, "{realm}");
+        }
+    }
+}
