@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
-use sip::{Fault, Message, Name};
+use sip::{Accepted, Note, Rejected, Verdict};
 
 use crate::output::{self, Paint};
 
@@ -36,12 +36,12 @@ pub(crate) fn run(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(UNREADABLE));
         }
     };
-    let verdict = judge(&bytes);
+    let verdict = sip::lint(&bytes);
     match json {
-        true => output::say_json(&verdict)?,
+        true => output::say_json(&Report::of(&verdict))?,
         false => output::say(for_people(&verdict, &file.display().to_string(), &bytes, Paint::for_stdout()))?,
     }
-    Ok(if verdict.verdict == ACCEPTED { ExitCode::SUCCESS } else { ExitCode::from(REJECTED) })
+    Ok(if verdict.is_accepted() { ExitCode::SUCCESS } else { ExitCode::from(REJECTED) })
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
@@ -54,11 +54,9 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-const ACCEPTED: &str = "accepted";
-
 /// What `--json` prints; the keys stay as they are.
-#[derive(Debug, Serialize)]
-struct Verdict {
+#[derive(Debug, Default, Serialize)]
+struct Report {
     verdict: &'static str,
     /// `request` or `response`, as its first line has it.
     kind: &'static str,
@@ -72,7 +70,7 @@ struct Verdict {
     line: Option<usize>,
     /// From 1, in bytes.
     column: Option<usize>,
-    /// From 0, in bytes from the start of the message.
+    /// From 0, in bytes from the start of the file.
     offset: Option<usize>,
     /// What a server answers. `null` for a broken response: it is dropped (RFC 3261 §18.1.2).
     status: Option<u16>,
@@ -81,84 +79,62 @@ struct Verdict {
     notes: Vec<String>,
 }
 
-fn judge(bytes: &[u8]) -> Verdict {
-    let kind = if bytes.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) { "response" } else { "request" };
-    let parsed = Message::parse(bytes::Bytes::copy_from_slice(bytes));
-    match parsed.and_then(|message| message.validate().map(|()| message)) {
-        Ok(message) => Verdict {
-            verdict: ACCEPTED,
-            kind,
-            method: Some(message.method().to_owned()),
-            reason: None,
-            rule: None,
-            line: None,
-            column: None,
-            offset: None,
-            status: None,
-            phrase: None,
-            notes: notes(&message, bytes.len()),
-        },
-        Err(fault) => rejected(fault, kind, bytes),
+impl Report {
+    fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Accepted(accepted) => Self {
+                verdict: "accepted",
+                kind: kind(accepted),
+                method: Some(accepted.method.clone()),
+                notes: accepted.notes.iter().map(note).collect(),
+                ..Self::default()
+            },
+            Verdict::Rejected(Rejected { reason, at, line, column, status }) => Self {
+                verdict: "rejected",
+                kind: if status.is_some() { "request" } else { "response" },
+                reason: Some(reason.to_string()),
+                rule: Some(rule(*reason)),
+                line: Some(*line),
+                column: Some(*column),
+                offset: Some(*at),
+                status: status.map(sip::Status::code),
+                phrase: status.map(sip::Status::phrase),
+                ..Self::default()
+            },
+        }
     }
 }
 
-fn rejected(fault: Fault, kind: &'static str, bytes: &[u8]) -> Verdict {
-    let (line, column) = fault.place(bytes);
-    let answer = (kind == "request").then(|| fault.status());
-    Verdict {
-        verdict: "rejected",
-        kind,
-        method: None,
-        reason: Some(fault.reason.to_string()),
-        rule: Some(rule(&fault)),
-        line: Some(line),
-        column: Some(column),
-        offset: Some(fault.at),
-        status: answer.map(sip::Status::code),
-        phrase: answer.map(sip::Status::phrase),
-        notes: Vec::new(),
-    }
+fn kind(accepted: &Accepted) -> &'static str {
+    if accepted.status.is_some() { "response" } else { "request" }
 }
 
 /// The rule without the header it is about, which the reason names.
-fn rule(fault: &Fault) -> String {
-    format!("{:?}", fault.reason).split('(').next().unwrap_or_default().to_owned()
+fn rule(reason: sip::Reason) -> String {
+    format!("{reason:?}").split('(').next().unwrap_or_default().to_owned()
 }
 
-/// A message from a file may be fine and still not pass a stream.
-fn notes(message: &Message, file_len: usize) -> Vec<String> {
-    let mut notes = Vec::new();
-    if message.first(Name::ContentLength).is_none() {
-        notes.push("no Content-Length: over TLS a server cannot tell where this message ends, answers 400 and closes".to_owned());
-    }
-    let rest = file_len.saturating_sub(message.as_bytes().len());
-    if rest > 0 {
-        notes.push(format!("{rest} bytes follow the message; over TLS they are the start of the next one"));
-    }
-    notes
+fn note(note: &Note) -> String {
+    note.status.map_or_else(|| note.text.clone(), |status| format!("{}; a server answers {status}", note.text))
 }
 
 fn for_people(verdict: &Verdict, file: &str, bytes: &[u8], paint: Paint) -> String {
     let mut text = String::new();
-    let method = verdict.method.as_deref().map(output::printable).unwrap_or_default();
-    match (verdict.line, verdict.column) {
-        (Some(line), Some(column)) => {
-            let reason = verdict.reason.as_deref().unwrap_or_default();
+    // Writing to a String cannot fail.
+    match verdict {
+        Verdict::Accepted(accepted) => {
+            let method = output::printable(&accepted.method);
+            let _ = writeln!(text, "{file}: {} ({} {method})", paint.green("accepted"), kind(accepted));
+            for told in &accepted.notes {
+                let _ = writeln!(text, "  note: {}", output::printable(&note(told)));
+            }
+        }
+        Verdict::Rejected(Rejected { reason, at, line, column, status }) => {
             let _ = writeln!(text, "{file}:{line}:{column}: {}: {reason}", paint.red("rejected"));
-            text += &shown(bytes, line, column, paint);
-            let _ = match (verdict.status, verdict.phrase) {
-                (Some(status), Some(phrase)) => {
-                    writeln!(text, "  byte {}; a server answers {status} {phrase}", verdict.offset.unwrap_or(0))
-                }
-                _ => writeln!(text, "  byte {}; a server drops such a response", verdict.offset.unwrap_or(0)),
-            };
+            text += &shown(bytes, *line, *column, paint);
+            let answer = status.map_or_else(|| "a server drops such a response".to_owned(), |status| format!("a server answers {status}"));
+            let _ = writeln!(text, "  byte {at}; {answer}");
         }
-        _ => {
-            let _ = writeln!(text, "{file}: {} ({} {method})", paint.green(ACCEPTED), verdict.kind);
-        }
-    }
-    for note in &verdict.notes {
-        let _ = writeln!(text, "  note: {note}");
     }
     text
 }

@@ -40,6 +40,8 @@ goldens! {
     0 response
     0 no_content_length
     0 bytes_after_the_message
+    0 empty_lines_before
+    0 clear_media
     1 broken_response
     1 content_length_twice
     1 content_length_negative

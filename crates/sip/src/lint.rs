@@ -1,3 +1,7 @@
+//! What `verbund sip lint` asks: is this message accepted, and if not, where is the fault?
+//!
+//! The rules are the parser's and `validate`'s; here they get a place, an answer and notes.
+
 use bytes::Bytes;
 
 use crate::{Fault, Message, Name, Reason, Scheme, Status, sdp};
@@ -97,20 +101,22 @@ impl Notes {
 fn notes(message: &Message, lead: usize, trail: usize) -> Vec<Note> {
     let mut notes = Notes(Vec::new());
     notes.say(lead > 0, None, || format!("{lead} bytes of empty lines before the message are ignored"));
-    notes.say(trail > 0, None, || format!("{trail} bytes after the message are ignored; on a stream they begin the next message"));
+    notes.say(trail > 0, None, || format!("{trail} bytes follow the message; over TLS they are the start of the next one"));
     note_transport(message, &mut notes);
     if message.is_request() {
         note_request(message, &mut notes);
     }
     if let Err(unprotected) = sdp::check(message) {
-        notes.say(true, Some(Status::NOT_ACCEPTABLE_HERE), || format!("where media must be encrypted: {unprotected}"));
+        notes.say(true, Some(Status::NOT_ACCEPTABLE_HERE), || format!("the media policy \"require\" does not let it pass: {unprotected}"));
     }
     notes.0
 }
 
 fn note_transport(message: &Message, notes: &mut Notes) {
     let no_length = message.first(Name::ContentLength).is_none();
-    notes.say(no_length, None, || "without Content-Length it is good for datagrams only; on a stream the connection is closed".to_owned());
+    notes.say(no_length, Some(Status::BAD_REQUEST), || {
+        "no Content-Length: over TLS nobody can tell where this message ends, and the connection is closed".to_owned()
+    });
     let old = message.via().is_ok_and(|via| via.unique_branch().is_none());
     notes.say(old, None, || {
         "the topmost Via has no unique branch (RFC 3261 section 8.1.1.7); it is matched by the rules of RFC 2543".to_owned()
@@ -167,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_is_worth_knowing_is_told() {
-        check_note(&format!("\r\n{PLAIN}more"), None, "4 bytes after the message");
+        check_note(&format!("\r\n{PLAIN}more"), None, "4 bytes follow the message");
         check_note(&format!("\r\n{PLAIN}"), None, "2 bytes of empty lines");
         check_note(&PLAIN.replace("sip:b@example.com SIP", "isbn:1 SIP"), Some(416), "isbn");
         check_note(&PLAIN.replace("70", "0"), Some(483), "Max-Forwards");
@@ -175,7 +181,7 @@ mod tests {
         check_note(&PLAIN.replace("Max-F", "Proxy-Require: x, y\r\nMax-F"), Some(420), "x, y");
         check_note(&PLAIN.replace(";branch=z9hG4bKx", ""), None, "branch");
         check_note(&PLAIN.replace(";tag=1", ""), None, "tag");
-        check_note(&PLAIN.replace("Content-Length: 0\r\n", ""), None, "Content-Length");
+        check_note(&PLAIN.replace("Content-Length: 0\r\n", ""), Some(400), "Content-Length");
         let sdp = "Content-Type: application/sdp\r\n\r\nv=0\r\nm=audio 9 RTP/AVP 0\r\n";
         check_note(&PLAIN.replace("Content-Length: 0\r\n\r\n", sdp), Some(488), "encrypted");
     }
