@@ -21,6 +21,7 @@ use crate::{
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
+#[derive(Clone)]
 pub(super) struct Desk {
     site: Site,
     https: String,
@@ -32,7 +33,7 @@ pub(super) struct Desk {
     handle: Handle,
     accounts: Accounts,
     /// One change at a time, so that store, core and account files end with the same word.
-    change: Mutex<()>,
+    change: Arc<Mutex<()>>,
 }
 
 impl Desk {
@@ -48,7 +49,7 @@ impl Desk {
             store: organisation.store.clone(),
             handle,
             accounts: organisation.layout.accounts(),
-            change: Mutex::new(()),
+            change: Arc::default(),
         }
     }
 
@@ -210,6 +211,13 @@ fn problem(error: store::Error) -> Problem {
     }
 }
 
+/// A change begun is carried through, though whoever asked for it is gone: a user removed from the store but not from the
+/// core would stay signed in.
+fn to_the_end<T: Send + 'static>(change: impl Future<Output = Result<T, Problem>> + Send + 'static) -> Answer<'static, Result<T, Problem>> {
+    let change = tokio::spawn(change);
+    Box::pin(async { change.await.unwrap_or_else(|_| Err(Problem::unavailable("the change broke off", "look at the server's log"))) })
+}
+
 impl Admin for Desk {
     fn status(&self) -> Answer<'_, Result<Status, Problem>> {
         Box::pin(async { Ok(self.status_now().await) })
@@ -223,15 +231,18 @@ impl Admin for Desk {
     }
 
     fn add_user(&self, user: UserName, password: Option<admin::Password>) -> Answer<'_, Result<Created, Problem>> {
-        Box::pin(self.add(user, password))
+        let desk = self.clone();
+        to_the_end(async move { desk.add(user, password).await })
     }
 
     fn set_password(&self, user: UserName, password: Option<admin::Password>) -> Answer<'_, Result<Created, Problem>> {
-        Box::pin(self.change_password(user, password))
+        let desk = self.clone();
+        to_the_end(async move { desk.change_password(user, password).await })
     }
 
     fn remove_user(&self, user: UserName) -> Answer<'_, Result<(), Problem>> {
-        Box::pin(self.remove(user))
+        let desk = self.clone();
+        to_the_end(async move { desk.remove(user).await })
     }
 
     fn certificates(&self) -> Answer<'_, Result<Vec<Certificate>, Problem>> {

@@ -48,6 +48,23 @@ fn a_removed_user_is_signed_out_at_once_and_cannot_come_back() {
     assert!(said.contains("there is no user sip:bob@verbund.test"), "{said}");
 }
 
+/// The command may be interrupted at any moment: what it began is done wholly or not at all.
+#[test]
+fn a_removal_whose_asker_is_gone_is_carried_through() {
+    let (_dir, server) = server();
+    for (wait_ms, user) in [(0, "carol"), (1, "dave"), (2, "erin"), (3, "frank"), (0, "grace"), (2, "heidi")] {
+        let password = server.json(&["user", "add", user])["password"].as_str().unwrap().to_owned();
+        let mut socket = std::os::unix::net::UnixStream::connect(server.data().join("admin.sock")).unwrap();
+        write!(socket, "DELETE /v1/users/{user} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        drop(socket);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let is_listed = server.command(&["user", "list"]).contains(&format!("sip:{user}@"));
+        let signs_in = Phone::connect(&server, user, &password).register(600) == 200;
+        assert_eq!(is_listed, signs_in, "{user}: the store and the core say different things");
+    }
+}
+
 #[test]
 fn a_new_password_counts_at_once_and_the_old_one_no_more() {
     let (_dir, server) = server();
