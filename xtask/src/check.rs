@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::shell::{command, root, step, succeeds, target};
-use crate::{layers, promises, test};
+use crate::{layers, packages, promises, test};
 
 /// The version that the policy in deny.toml was written for.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
@@ -56,6 +56,7 @@ fn fuzz() -> anyhow::Result<()> {
     if targets.is_empty() {
         bail!("fuzz/fuzz_targets holds no target");
     }
+    packages::ensure_fuzzing()?;
     let fuzz = tool("fuzz", CARGO_FUZZ)?;
     for name in targets {
         let line = format!("{fuzz} run {name} -- -max_total_time={FUZZ_SECONDS}");

@@ -23,18 +23,23 @@ const DEBIAN: [&str; 13] = [
 
 /// Sees to it that everything is there: installs what is missing if it may, else names it.
 pub(crate) fn ensure() -> anyhow::Result<()> {
-    debian()?;
+    debian(&DEBIAN)?;
     python()
 }
 
-fn debian() -> anyhow::Result<()> {
-    let missing: Vec<&str> = DEBIAN.into_iter().filter(|package| !installed(package)).collect();
+/// libFuzzer is C++.
+pub(crate) fn ensure_fuzzing() -> anyhow::Result<()> {
+    if succeeds(&mut command("c++ --version")) { Ok(()) } else { debian(&["g++"]) }
+}
+
+fn debian(packages: &[&str]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.join(" ");
     let Some(apt) = apt() else {
-        bail!("the real-client tests need Debian packages that are missing; as root: apt-get install {names}");
+        bail!("Debian packages are missing; as root: apt-get install {names}");
     };
     // Noninteractive also answers tshark's question (who may capture) with its default: root only.
     step("list of Debian packages", &mut command(&format!("{apt} -q -o DPkg::Lock::Timeout=300 update")))?;
