@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use crate::{
     Params, Uri,
-    chars::{end_of_quoted, find_outside_quotes, is_space, is_token_byte, trim, unescape_quoted, without_quotes},
+    chars::{cut, cut_before, end_of_quoted, find_outside_quotes, is_space, is_token_byte, trim, unescape_quoted, without_quotes},
 };
 
 /// `"Name" <uri>;params` or `uri;params` (RFC 3261 §20.10: without brackets the parameters are the header's).
@@ -20,9 +20,10 @@ impl<'m> NameAddr<'m> {
     /// Reads one value; `None` when name, URI or parameters break the grammar.
     #[must_use]
     pub fn parse(text: &'m str) -> Option<Self> {
+        let text = trim(text);
         match find_outside_quotes(text, b'<') {
-            Some(_) => Self::parse_bracketed(text),
-            None => Self::parse_plain(trim(text)),
+            Some(bracket) => Self::parse_at(text, bracket),
+            None => Self::parse_plain(text),
         }
     }
 
@@ -30,17 +31,20 @@ impl<'m> NameAddr<'m> {
     #[must_use]
     pub fn parse_bracketed(text: &'m str) -> Option<Self> {
         let text = trim(text);
-        let (display, rest) = text.split_at(find_outside_quotes(text, b'<')?);
-        let display = trim(display);
-        let (uri, params) = rest[1..].split_once('>')?;
+        Self::parse_at(text, find_outside_quotes(text, b'<')?)
+    }
+
+    fn parse_at(text: &'m str, bracket: usize) -> Option<Self> {
+        let display = trim(&text[..bracket]);
+        let (uri, params) = cut(&text[bracket + 1..], b'>')?;
         let uri = Uri::parse(uri)?;
         Some(Self { display, uri, params: Params::of_header(params)? }).filter(|_| is_display_name(display))
     }
 
     /// Without brackets "?", "," and ";" cannot belong to the URI (RFC 3261 §20).
     fn parse_plain(text: &'m str) -> Option<Self> {
-        let (uri, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let uri = Some(trim(uri)).filter(|uri| !uri.contains(['?', ',']))?;
+        let (uri, params) = cut_before(text, b';');
+        let uri = Some(trim(uri)).filter(|uri| !uri.bytes().any(|b| matches!(b, b'?' | b',')))?;
         Some(Self { display: "", uri: Uri::parse(uri)?, params: Params::of_header(params)? })
     }
 

@@ -9,6 +9,7 @@ const PASSWORD: u8 = 4;
 const URI_PARAM: u8 = 8;
 const URI_HEADER: u8 = 16;
 const VALUE: u8 = 32;
+const HOST: u8 = 64;
 
 /// One row of bits a byte: the classes it belongs to.
 static CLASS: [u8; 256] = classes();
@@ -22,7 +23,9 @@ const fn classes() -> [u8; 256] {
         byte += 1;
     }
     const ALNUM: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    mark(&mut table, ALNUM, TOKEN | USER | PASSWORD | URI_PARAM | URI_HEADER);
+    mark(&mut table, ALNUM, TOKEN | USER | PASSWORD | URI_PARAM | URI_HEADER | HOST);
+    // "_" is in no host name by the grammar, but real names have it.
+    mark(&mut table, b"-_", HOST);
     mark(&mut table, b"-.!%*_+`'~", TOKEN);
     // `mark`, and "%" of an escape, which is looked at on its own.
     mark(&mut table, b"-_.!~*'()%", USER | PASSWORD | URI_PARAM | URI_HEADER);
@@ -65,6 +68,11 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
+/// A character of a host name's label.
+pub(crate) fn is_host_byte(byte: u8) -> bool {
+    is(byte, HOST)
+}
+
 /// White space inside a value; CR and LF stand there only as part of a fold.
 pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
@@ -72,22 +80,22 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// The user part of a SIP URI.
 pub(crate) fn is_user(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| is(b, USER)) && is_escaped_well(text)
+    !text.is_empty() && is_escaped_text(text, USER)
 }
 
 /// The password of a SIP URI.
 pub(crate) fn is_password(text: &str) -> bool {
-    text.bytes().all(|b| is(b, PASSWORD)) && is_escaped_well(text)
+    is_escaped_text(text, PASSWORD)
 }
 
 /// The name or the value of a URI parameter.
 pub(crate) fn is_uri_param(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| is(b, URI_PARAM)) && is_escaped_well(text)
+    !text.is_empty() && is_escaped_text(text, URI_PARAM)
 }
 
 /// What stands behind the `?` of a SIP URI.
 pub(crate) fn is_uri_headers(text: &str) -> bool {
-    text.bytes().all(|b| is(b, URI_HEADER)) && is_escaped_well(text)
+    is_escaped_text(text, URI_HEADER)
 }
 
 /// The value of a header parameter: a quoted string, or visible characters that separate nothing.
@@ -98,19 +106,43 @@ pub(crate) fn is_param_value(text: &str) -> bool {
     }
 }
 
-/// Every `%` is followed by two hexadecimal digits.
-fn is_escaped_well(text: &str) -> bool {
+/// Characters of one class, and two hexadecimal digits behind every `%`.
+fn is_escaped_text(text: &str, class: u8) -> bool {
     let bytes = text.as_bytes();
     let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
-    memchr::memchr_iter(b'%', bytes).all(|at| hex(at + 1) && hex(at + 2))
+    bytes.iter().enumerate().all(|(at, &b)| is(b, class) && (b != b'%' || (hex(at + 1) && hex(at + 2))))
+}
+
+/// Index of the first `wanted`, an ASCII byte. A plain loop: what is searched is a few bytes long, and
+/// over before `str::find` or a wide search has begun.
+pub(crate) fn find(text: &str, wanted: u8) -> Option<usize> {
+    text.bytes().position(|b| b == wanted)
+}
+
+/// What stands before and behind the first `separator`.
+pub(crate) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    find(text, separator).map(|at| (&text[..at], &text[at + 1..]))
+}
+
+/// What stands before the first `mark`, and the rest from the mark on; all and nothing without one.
+pub(crate) fn cut_before(text: &str, mark: u8) -> (&str, &str) {
+    text.split_at(find(text, mark).unwrap_or(text.len()))
 }
 
 /// Without the white space around it. Only SIP's own: other alphabets' spaces are data.
 pub(crate) fn trim(text: &str) -> &str {
-    let bytes = text.as_bytes();
-    let start = bytes.iter().position(|b| !is_space(*b)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|b| !is_space(*b)).map_or(start, |last| last + 1);
-    &text[start..end]
+    &text[inside(text.as_bytes())]
+}
+
+/// [`trim`] for text that need not be UTF-8.
+pub(crate) fn trim_bytes(text: &[u8]) -> &[u8] {
+    &text[inside(text)]
+}
+
+fn inside(text: &[u8]) -> std::ops::Range<usize> {
+    let start = text.iter().position(|b| !is_space(*b)).unwrap_or(text.len());
+    let end = text.iter().rposition(|b| !is_space(*b)).map_or(start, |last| last + 1);
+    start..end
 }
 
 /// Index of the quote that ends a quoted string whose inside begins at 0.

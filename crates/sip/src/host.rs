@@ -3,7 +3,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use crate::chars::trim;
+use crate::chars::{find, is_host_byte, trim};
 
 /// The host part of a SIP URI or Via.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +63,7 @@ impl fmt::Display for Host<'_> {
 
 /// `host [ COLON port ]` (RFC 3261 §25.1); white space around the colon as a Via may have it.
 pub(crate) fn host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
-    let name_end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+    let name_end = if text.starts_with('[') { find(text, b']')? + 1 } else { find(text, b':').unwrap_or(text.len()) };
     let (host, rest) = text.split_at(name_end);
     let host = Host::parse(trim(host))?;
     let rest = trim(rest);
@@ -78,15 +78,12 @@ pub(crate) fn host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
 /// Labels of letters, digits, `-` and (as real names have it) `_`. The last one is not a number: what
 /// looks like a broken IPv4 address is not a name (RFC 3261 §25.1, `toplabel`).
 fn is_host_name(name: &str) -> bool {
-    let name = without_dot(name);
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+    let name = without_dot(name).as_bytes();
+    let is_label = |label: &[u8]| {
+        (1..=63).contains(&label.len()) && label.iter().all(|b| is_host_byte(*b)) && !label.starts_with(b"-") && !label.ends_with(b"-")
     };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    name.len() <= 253 && name.split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit())
+    let last = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
+    name.len() <= 253 && name.split(|b| *b == b'.').all(is_label) && !last.iter().all(u8::is_ascii_digit)
 }
 
 #[cfg(test)]

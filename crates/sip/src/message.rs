@@ -70,6 +70,11 @@ impl Message {
         usize::from(self.head.end)
     }
 
+    /// Start line and headers: one look at the encoding for whoever reads all of it.
+    pub(crate) fn head_text(&self) -> &str {
+        self.text_in(0..self.head_end())
+    }
+
     pub(crate) fn text(&self, from: u16, to: u16) -> &str {
         // The scan refused heads that are not UTF-8, and spans begin and end at ASCII bytes.
         std::str::from_utf8(&self.bytes[usize::from(from)..usize::from(to)]).unwrap_or_default()

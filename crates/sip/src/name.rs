@@ -121,7 +121,9 @@ impl Name {
         let mut at = slot(text);
         // The index is never full, so an empty slot ends every search.
         while let Some((name, long, compact)) = NAMES.get(usize::from(INDEX[at])) {
-            if text.eq_ignore_ascii_case(long.as_bytes()) || text.eq_ignore_ascii_case(compact.as_bytes()) {
+            let form = if text.len() == 1 { compact } else { long };
+            // Nearly all write the standard's own spelling, and comparing whole words is cheaper.
+            if text == form.as_bytes() || text.eq_ignore_ascii_case(form.as_bytes()) {
                 return *name;
             }
             at = (at + 1) % SLOTS;

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::chars::{is_param_value, is_token, split_outside_quotes, trim, unescape_quoted, without_quotes};
+use crate::chars::{cut, is_param_value, is_token, split_outside_quotes, trim, unescape_quoted, without_quotes};
 
 /// `;name=value;name` as it stands in a URI or header.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -18,7 +18,7 @@ impl<'m> Params<'m> {
         if text.is_empty() {
             return Some(Self(""));
         }
-        let well_formed = |part: &str| match part.split_once('=') {
+        let well_formed = |part: &str| match cut(part, b'=') {
             Some((name, value)) => is_token(trim(name)) && is_param_value(trim(value)),
             None => is_token(trim(part)),
         };
@@ -33,7 +33,7 @@ impl<'m> Params<'m> {
 
     /// Name and value of each; quotes around a value are kept.
     pub fn iter(&self) -> impl Iterator<Item = (&'m str, Option<&'m str>)> + use<'m> {
-        split_outside_quotes(self.0, b';').map(trim).filter(|part| !part.is_empty()).map(|part| match part.split_once('=') {
+        split_outside_quotes(self.0, b';').map(trim).filter(|part| !part.is_empty()).map(|part| match cut(part, b'=') {
             Some((name, value)) => (trim(name), Some(trim(value))),
             None => (part, None),
         })

@@ -46,7 +46,7 @@ impl<'m> Rewrite<'m> {
     pub fn of(message: &'m Message) -> Self {
         let mut rewrite = Self { message, patches: SmallVec::new() };
         if let Some(span) = message.span(Name::ContentLength)
-            && !is_plain_length(&message.as_bytes()[span.whole()])
+            && !is_plain_length(message.as_bytes(), span)
         {
             rewrite.replace(span.whole(), Text::Field(Name::ContentLength.as_str(), message.text(span.value, span.value_end)));
         }
@@ -224,12 +224,8 @@ impl Text<'_> {
 }
 
 /// `Content-Length: 5` or `l: 5`, as anyone would read it.
-fn is_plain_length(field: &[u8]) -> bool {
-    let value = field.split(|b| *b == b':').nth(1).unwrap_or_default();
-    let name = &field[..field.len() - value.len() - 1];
-    let digits = value.strip_suffix(b"\r\n").unwrap_or_default();
-    let digits = digits.strip_prefix(b" ").unwrap_or(digits);
-    (name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l"))
-        && digits.iter().all(u8::is_ascii_digit)
-        && (digits.len() == 1 || !digits.starts_with(b"0"))
+fn is_plain_length(bytes: &[u8], span: &Span) -> bool {
+    let mark = &bytes[usize::from(span.name_end)..usize::from(span.value)];
+    let digits = &bytes[span.inside()];
+    matches!(mark, b":" | b": ") && span.next == span.value_end + 2 && (digits.len() == 1 || !digits.starts_with(b"0"))
 }

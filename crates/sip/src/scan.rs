@@ -51,6 +51,8 @@ pub(crate) struct Scan {
     line: usize,
     /// How far that line was searched for its end.
     searched: usize,
+    /// That line goes on behind a line end.
+    is_folded: bool,
     /// The start line is understood.
     begun: bool,
 }
@@ -94,6 +96,7 @@ impl Scan {
             }
             self.line = end + 2;
             self.searched = self.line;
+            self.is_folded = false;
         }
     }
 
@@ -124,7 +127,10 @@ impl Scan {
                     return Ok(None);
                 }
                 // A fold (RFC 3261 §7.3.1).
-                Some(b' ' | b'\t') => self.searched = at + 2,
+                Some(b' ' | b'\t') => {
+                    self.searched = at + 2;
+                    self.is_folded = true;
+                }
                 Some(_) => return Ok(Some(at)),
             }
         }
@@ -142,7 +148,9 @@ impl Scan {
         if name_len == 0 || text.get(name_len + gap) != Some(&b':') {
             return Err(Fault::new(Reason::HeaderLine, line + name_len));
         }
-        refuse_blank_folds(text, line)?;
+        if self.is_folded {
+            refuse_blank_folds(text, line)?;
+        }
         let after = name_len + gap + 1;
         let lead = text[after..].iter().take_while(|&&b| is_space(b)).count();
         let value = line + after + lead;

@@ -1,8 +1,10 @@
 use std::{borrow::Cow, fmt};
 
+use smallvec::SmallVec;
+
 use crate::{
     Host, Params,
-    chars::{is_password, is_uri_headers, is_uri_param, is_user},
+    chars::{cut, cut_before, is_password, is_space, is_uri_headers, is_uri_param, is_user},
     host::host_port,
 };
 
@@ -22,14 +24,16 @@ pub enum Scheme<'m> {
 impl<'m> Scheme<'m> {
     /// `ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )` (RFC 3261 §25.1).
     fn parse(text: &'m str) -> Option<Self> {
-        let well_formed = text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-        well_formed.then_some(match text {
-            s if s.eq_ignore_ascii_case("sip") => Self::Sip,
-            s if s.eq_ignore_ascii_case("sips") => Self::Sips,
-            s if s.eq_ignore_ascii_case("tel") => Self::Tel,
-            s => Self::Other(s),
-        })
+        let is_scheme = |text: &str| {
+            text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        };
+        match text {
+            s if s.eq_ignore_ascii_case("sip") => Some(Self::Sip),
+            s if s.eq_ignore_ascii_case("sips") => Some(Self::Sips),
+            s if s.eq_ignore_ascii_case("tel") => Some(Self::Tel),
+            s => is_scheme(s).then_some(Self::Other(s)),
+        }
     }
 }
 
@@ -61,7 +65,7 @@ impl<'m> Uri<'m> {
     /// Reads a URI; `None` when it breaks the grammar. A URI of another scheme is opaque.
     #[must_use]
     pub fn parse(text: &'m str) -> Option<Self> {
-        let (scheme, rest) = text.split_once(':')?;
+        let (scheme, rest) = cut(text, b':')?;
         let scheme = Scheme::parse(scheme)?;
         match scheme {
             Scheme::Sip | Scheme::Sips => Self::parse_sip(text, scheme, rest),
@@ -78,11 +82,8 @@ impl<'m> Uri<'m> {
 
     fn parse_sip(text: &'m str, scheme: Scheme<'m>, rest: &'m str) -> Option<Self> {
         // The user part may hold ";" and "?", so "@" is looked for first.
-        let (userinfo, after) = match rest.split_once('@') {
-            Some((info, after)) => (Some(info), after),
-            None => (None, rest),
-        };
-        let (user, password) = match userinfo.map(|info| (info, info.split_once(':'))) {
+        let (userinfo, after) = cut(rest, b'@').map_or((None, rest), |(info, after)| (Some(info), after));
+        let (user, password) = match userinfo.map(|info| (info, cut(info, b':'))) {
             None => (None, None),
             Some((info, None)) => (Some(info), None),
             Some((_, Some((user, password)))) => (Some(user), Some(password)),
@@ -90,13 +91,10 @@ impl<'m> Uri<'m> {
         if !user.is_none_or(is_user) || !password.is_none_or(is_password) {
             return None;
         }
-        let (before, headers) = match after.split_once('?') {
-            Some((before, headers)) => (before, Some(headers)),
-            None => (after, None),
-        };
-        let (host, params) = before.split_at(before.find(';').unwrap_or(before.len()));
+        let (before, headers) = cut(after, b'?').map_or((after, None), |(before, headers)| (before, Some(headers)));
+        let (host, params) = cut_before(before, b';');
         // White space is for Via only.
-        if host.contains([' ', '\t', '\r', '\n']) || !headers.is_none_or(is_uri_headers) || !are_params(params) {
+        if host.bytes().any(is_space) || !headers.is_none_or(is_uri_headers) || !are_params(params) {
             return None;
         }
         let (host, port) = host_port(host)?;
@@ -140,19 +138,20 @@ impl<'m> Uri<'m> {
 
 /// `*( ";" pname [ "=" pvalue ] )`, each name once.
 fn are_params(text: &str) -> bool {
-    let Some(parts) = text.strip_prefix(';') else { return text.is_empty() };
-    let mut names: [&str; PARAMS_MAX] = [""; PARAMS_MAX];
-    for (at, part) in parts.split(';').enumerate() {
-        let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
-        let known = names.get(..at).is_none_or(|before| before.iter().any(|n| n.eq_ignore_ascii_case(name)));
+    let mut names: SmallVec<[&str; PARAMS_MAX]> = SmallVec::new();
+    let mut rest = text;
+    while let Some(parts) = rest.strip_prefix(';') {
+        let (part, after) = cut_before(parts, b';');
+        let (name, value) = cut(part, b'=').unwrap_or((part, ""));
         // "lr=" and the like: an empty value is not in the grammar, but some phones write it.
-        let well_formed = is_uri_param(name) && value.is_none_or(|value| value.is_empty() || is_uri_param(value));
-        match names.get_mut(at) {
-            Some(slot) if well_formed && !known => *slot = name,
-            _ => return false,
+        let well_formed = is_uri_param(name) && (value.is_empty() || is_uri_param(value));
+        if !well_formed || names.len() == PARAMS_MAX || names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return false;
         }
+        names.push(name);
+        rest = after;
     }
-    true
+    rest.is_empty()
 }
 
 /// The bytes of an escaped text; `true` where an escape stood for a byte that is not `unreserved`, for

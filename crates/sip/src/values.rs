@@ -2,7 +2,7 @@
 
 use crate::{
     Fault, Name, Params, Reason,
-    chars::{is_param_value, is_space, is_token, trim},
+    chars::{cut, cut_before, is_param_value, is_space, is_token, trim},
 };
 
 /// `number method`.
@@ -44,8 +44,8 @@ impl<'m> MediaType<'m> {
     /// Reads a value; white space is allowed around the slash.
     #[must_use]
     pub fn parse(text: &'m str) -> Option<Self> {
-        let (full, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let (kind, subtype) = full.split_once('/')?;
+        let (full, params) = cut_before(text, b';');
+        let (kind, subtype) = cut(full, b'/')?;
         let (kind, subtype) = (trim(kind), trim(subtype));
         Some(Self { kind, subtype, params: Params::of_header(params)? }).filter(|_| is_token(kind) && is_token(subtype))
     }
@@ -53,7 +53,7 @@ impl<'m> MediaType<'m> {
     /// Whether it is this type and subtype.
     #[must_use]
     pub fn is(&self, kind: &str, subtype: &str) -> bool {
-        self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
+        self.subtype.eq_ignore_ascii_case(subtype) && self.kind.eq_ignore_ascii_case(kind)
     }
 }
 
@@ -71,32 +71,33 @@ pub(crate) fn number(name: Name, text: &str, max: u32, at: usize) -> Result<u32,
 
 /// `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` (RFC 3261 §25.1).
 pub(crate) fn is_qvalue(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, fraction) = cut(text, b'.').unwrap_or((text, ""));
     let digit = |b: u8| if whole == "1" { b == b'0' } else { b.is_ascii_digit() };
     matches!(whole, "0" | "1") && fraction.len() <= 3 && fraction.bytes().all(digit)
 }
 
 /// `rfc1123-date`, whose only zone is GMT (RFC 3261 §20.17).
 pub(crate) fn is_date(text: &str) -> bool {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let one_of = |names: &[&str], text: &str| names.iter().any(|name| name.eq_ignore_ascii_case(text));
-    let within = |text: &str, width: usize, max: u32| is_number(text) && text.len() == width && text.parse().is_ok_and(|n: u32| n <= max);
-    let mut parts = text.split([' ', '\t', '\r', '\n']).filter(|part| !part.is_empty());
+    const DAYS: [&[u8]; 7] = [b"Mon,", b"Tue,", b"Wed,", b"Thu,", b"Fri,", b"Sat,", b"Sun,"];
+    const MONTHS: [&[u8]; 12] = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let one_of = |names: &[&[u8]], text: &[u8]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+    // Of one width, so that digits compare like the numbers they write.
+    let within =
+        |text: &[u8], min: &[u8], max: &[u8]| text.len() == max.len() && text.iter().all(u8::is_ascii_digit) && min <= text && text <= max;
+    let mut parts = text.as_bytes().split(|b| is_space(*b)).filter(|part| !part.is_empty());
     let mut next = || parts.next().unwrap_or_default();
     let (weekday, day, month, year, time, zone) = (next(), next(), next(), next(), next(), next());
-    let mut clock = time.split(':');
+    let mut clock = time.split(|b| *b == b':');
     let mut next = || clock.next().unwrap_or_default();
     let (hour, minute, second) = (next(), next(), next());
-    weekday.strip_suffix(',').is_some_and(|name| one_of(&DAYS, name))
-        && within(day, 2, 31)
-        && day != "00"
+    one_of(&DAYS, weekday)
+        && within(day, b"01", b"31")
         && one_of(&MONTHS, month)
-        && within(year, 4, 9999)
-        && within(hour, 2, 23)
-        && within(minute, 2, 59)
-        && within(second, 2, 60)
-        && zone.eq_ignore_ascii_case("GMT")
+        && within(year, b"0000", b"9999")
+        && within(hour, b"00", b"23")
+        && within(minute, b"00", b"59")
+        && within(second, b"00", b"60")
+        && zone.eq_ignore_ascii_case(b"GMT")
         && clock.next().is_none()
         && parts.next().is_none()
 }
@@ -143,7 +144,7 @@ fn after_comment(text: &str) -> Option<&str> {
 
 /// `event-package *( "." event-template ) *( SEMI param )` (RFC 6665 §8.4).
 pub(crate) fn is_event(text: &str) -> bool {
-    let (package, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let (package, params) = cut_before(text, b';');
     let package = trim(package);
     package.split('.').all(is_token) && Params::of_header(params).is_some()
 }
@@ -152,7 +153,7 @@ pub(crate) fn is_event(text: &str) -> bool {
 /// a comma would make one Call-ID two to readers that split lists.
 pub(crate) fn is_call_id(text: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';' | b'@'));
-    match text.split_once('@') {
+    match cut(text, b'@') {
         Some((word, host)) => is_word(word) && is_word(host),
         None => is_word(text),
     }

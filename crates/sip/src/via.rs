@@ -1,6 +1,6 @@
 use crate::{
     Host, Params,
-    chars::{is_space, is_token, trim},
+    chars::{cut, cut_before, is_space, is_token, trim},
     host::host_port,
 };
 
@@ -24,14 +24,14 @@ impl<'m> Via<'m> {
     /// Reads one value: `SIP / 2.0 / TLS host:port;params`, white space allowed around the marks.
     #[must_use]
     pub fn parse(text: &'m str) -> Option<Self> {
-        let (protocol, rest) = trim(text).split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
+        let (protocol, rest) = cut(trim(text), b'/')?;
+        let (version, rest) = cut(rest, b'/')?;
         if !trim(protocol).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" {
             return None;
         }
         let rest = trim(rest);
         let (transport, rest) = rest.split_at(rest.bytes().position(is_space)?);
-        let (sent_by, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+        let (sent_by, params) = cut_before(rest, b';');
         let (host, port) = host_port(trim(sent_by))?;
         let params = Params::of_header(params)?;
         let via = Self { transport, host, port, params };

@@ -33,10 +33,9 @@ pub(super) fn check(message: &Message) -> Result<(), Unprotected> {
         message.all(name).try_for_each(|value| labels.read(name, value))?;
     }
     let mut found = Found::default();
-    found.entity(&labels, body, 0)?;
+    let content = found.entity(&labels, body, 0)?;
     // A description that our reading of the parts did not see may still be seen by another reader.
-    let content = labels.kind().map(|kind| content(&kind, body));
-    let is_compound = matches!(content, Some(Content::Multipart | Content::Message));
+    let is_compound = matches!(content, Content::Multipart | Content::Message);
     if is_compound && media_lines(body) != found.media { Err(Unprotected::Unreadable) } else { Ok(()) }
 }
 
@@ -50,15 +49,11 @@ impl<'m> Labels<'m> {
         }
         Ok(())
     }
-
-    fn kind(&self) -> Option<MediaType<'m>> {
-        MediaType::parse(self.content_type?)
-    }
 }
 
 impl Found {
-    /// A body, or a part of one.
-    fn entity(&mut self, labels: &Labels<'_>, body: &[u8], depth: usize) -> Result<(), Unprotected> {
+    /// A body, or a part of one: what it is.
+    fn entity(&mut self, labels: &Labels<'_>, body: &[u8], depth: usize) -> Result<Content, Unprotected> {
         self.parts += 1;
         if depth > MULTIPART_DEPTH_MAX || self.parts > PARTS_MAX {
             return Err(Unprotected::Unreadable);
@@ -70,25 +65,25 @@ impl Found {
         }
         let content = content(&kind, body);
         match content {
-            Content::Other => return Ok(()),
+            Content::Other => {}
             Content::Multipart | Content::Message | Content::Description if labels.is_encoded => return Err(Unprotected::Opaque),
             Content::Multipart => self.multipart(&kind, body, depth)?,
             // A message in a message: its own first line reads like a label of no name we know.
             Content::Message => self.part(body, depth + 1)?,
             Content::Description => self.media += description::check(body)?,
         }
-        Ok(())
+        Ok(content)
     }
 
     /// Without a type a phone may guess, so we do.
-    fn untyped(&mut self, labels: &Labels<'_>, body: &[u8]) -> Result<(), Unprotected> {
+    fn untyped(&mut self, labels: &Labels<'_>, body: &[u8]) -> Result<Content, Unprotected> {
         if labels.is_encoded {
             return Err(Unprotected::Opaque);
         }
         if looks_like_description(body) || media_lines(body) > 0 {
             self.media += description::check(body)?;
         }
-        Ok(())
+        Ok(Content::Other)
     }
 
     /// The parts between the boundaries (RFC 2046 §5.1.1).
@@ -125,7 +120,7 @@ impl Found {
                 labels.is_encoded |= !["7bit", "8bit", "binary"].iter().any(|plain| plain.eq_ignore_ascii_case(value));
             }
         }
-        if body.is_empty() { Ok(()) } else { self.entity(&labels, body, depth) }
+        if body.is_empty() { Ok(()) } else { self.entity(&labels, body, depth).map(drop) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One session description (RFC 8866): does every live medium in it travel encrypted?
 
-use super::{DESCRIPTION_BYTES_MAX, DESCRIPTION_LINES_MAX, Unprotected, keys};
-use crate::chars::trim;
+use super::{DESCRIPTION_BYTES_MAX, DESCRIPTION_LINES_MAX, Unprotected, cut, keys, words};
+use crate::chars::{is_space, trim_bytes};
 
 /// What protects the media of one profile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,20 +38,26 @@ pub(super) fn check(text: &[u8]) -> Result<usize, Unprotected> {
     let mut session = Keys::default();
     let mut medium: Option<Medium> = None;
     let (mut begun, mut media, mut lines) = (false, 0, 0);
-    for line in text.split(|b| *b == b'\n') {
+    // Names of sessions may be in any character set; nothing that is judged here is.
+    let is_ascii = text.is_ascii();
+    let mut rest = Some(text);
+    while let Some(text) = rest {
         lines += 1;
+        let line;
+        (line, rest) = next_line(text)?;
         let Some((kind, value)) = typed(line)? else { continue };
         match kind {
             _ if lines > DESCRIPTION_LINES_MAX => return Err(Unprotected::Unreadable),
+            b'm' | b'a' | b'v' if !is_ascii && std::str::from_utf8(value).is_err() => return Err(Unprotected::Unreadable),
             // A second one is a second session: which of them counts, nobody can say.
-            'v' if begun || value != "0" => return Err(Unprotected::Unreadable),
-            'v' => begun = true,
+            b'v' if begun || value != b"0" => return Err(Unprotected::Unreadable),
+            b'v' => begun = true,
             _ if !begun => return Err(Unprotected::Unreadable),
-            'm' => {
+            b'm' => {
                 judge(medium.replace(read_medium(value)?), session)?;
                 media += 1;
             }
-            'a' => attribute(value, &mut session, medium.as_mut())?,
+            b'a' => attribute(value, &mut session, medium.as_mut())?,
             _ => {}
         }
     }
@@ -59,55 +65,59 @@ pub(super) fn check(text: &[u8]) -> Result<usize, Unprotected> {
     Ok(media)
 }
 
-/// `x=value`; `None` for an empty line. Lines end in LF or CR LF; a CR elsewhere may end a line to others.
-fn typed(line: &[u8]) -> Result<Option<(char, &str)>, Unprotected> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+/// Up to LF or CR LF, and what follows, if a line end stood there. A CR elsewhere may end a line to others.
+fn next_line(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), Unprotected> {
+    let Some(end) = memchr::memchr2(b'\r', b'\n', text) else { return Ok((text, None)) };
+    match &text[end..] {
+        [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => Ok((&text[..end], Some(rest))),
+        [b'\r'] => Ok((&text[..end], None)),
+        _ => Err(Unprotected::Unreadable),
+    }
+}
+
+/// `x=value`; `None` for an empty line.
+fn typed(line: &[u8]) -> Result<Option<(u8, &[u8])>, Unprotected> {
     match line {
         [] => Ok(None),
-        [kind @ b'a'..=b'z', b'=', value @ ..] if memchr::memchr(b'\r', value).is_none() => {
-            // Names of sessions may be in any character set; nothing that is judged here is.
-            let text = std::str::from_utf8(value);
-            let text = if matches!(kind, b'm' | b'a' | b'v') { text.map_err(|_| Unprotected::Unreadable)? } else { text.unwrap_or("") };
-            Ok(Some((char::from(*kind), text)))
-        }
+        [kind @ b'a'..=b'z', b'=', value @ ..] => Ok(Some((*kind, value))),
         _ => Err(Unprotected::Unreadable),
     }
 }
 
 /// `<media> <port>["/" <count>] <proto> <fmt> ...` (RFC 8866 §5.14).
-fn read_medium(value: &str) -> Result<Medium, Unprotected> {
-    let mut words = value.split([' ', '\t']).filter(|word| !word.is_empty());
+fn read_medium(value: &[u8]) -> Result<Medium, Unprotected> {
+    let mut words = words(value);
     let (Some(_), Some(port), Some(proto)) = (words.next(), words.next(), words.next()) else { return Err(Unprotected::Unreadable) };
-    let (port, count) = port.split_once('/').unwrap_or((port, "1"));
+    let (port, count) = cut(port, b'/').unwrap_or((port, b"1"));
     let port = number(port).ok_or(Unprotected::Unreadable)?;
     number(count).ok_or(Unprotected::Unreadable)?;
     Ok(Medium { profile: profile(proto), port_is_zero: port == 0, bundle_only: false, keys: Keys::default() })
 }
 
-fn number(digits: &str) -> Option<u16> {
-    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
+fn number(digits: &[u8]) -> Option<u16> {
+    let add = |n: u16, digit: &u8| n.checked_mul(10)?.checked_add(u16::from(digit.checked_sub(b'0').filter(|d| *d <= 9)?));
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// The protection that a transport protocol stands for. What is not known to protect does not.
-fn profile(proto: &str) -> Profile {
-    const SRTP: [&str; 2] = ["RTP/SAVP", "RTP/SAVPF"];
-    const TLS: [&str; 9] = [
-        "UDP/TLS/RTP/SAVP",
-        "UDP/TLS/RTP/SAVPF",
-        "TCP/DTLS/RTP/SAVP",
-        "TCP/DTLS/RTP/SAVPF",
-        "UDP/DTLS/SCTP",
-        "TCP/DTLS/SCTP",
-        "DTLS/SCTP",
-        "TCP/TLS",
-        "UDP/TLS",
+fn profile(proto: &[u8]) -> Profile {
+    const SRTP: [&[u8]; 2] = [b"RTP/SAVP", b"RTP/SAVPF"];
+    const TLS: [&[u8]; 9] = [
+        b"UDP/TLS/RTP/SAVP",
+        b"UDP/TLS/RTP/SAVPF",
+        b"TCP/DTLS/RTP/SAVP",
+        b"TCP/DTLS/RTP/SAVPF",
+        b"UDP/DTLS/SCTP",
+        b"TCP/DTLS/SCTP",
+        b"DTLS/SCTP",
+        b"TCP/TLS",
+        b"UDP/TLS",
     ];
-    let is_one_of = |known: &[&str]| known.iter().any(|k| k.eq_ignore_ascii_case(proto));
-    let under = |prefix: &str| proto.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let is_one_of = |known: &[&[u8]]| known.iter().any(|k| k.eq_ignore_ascii_case(proto));
+    let under = |prefix: &[u8]| proto.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if is_one_of(&SRTP) {
         Profile::Srtp
-    } else if is_one_of(&TLS) || under("TCP/TLS/") || (under("UDP/TLS/") && !under("UDP/TLS/RTP/")) {
+    } else if is_one_of(&TLS) || under(b"TCP/TLS/") || (under(b"UDP/TLS/") && !under(b"UDP/TLS/RTP/")) {
         // DTLS keys RTP, but does not carry it: of UDP/TLS/RTP only the SRTP profiles protect (RFC 5764).
         Profile::Tls
     } else {
@@ -115,30 +125,31 @@ fn profile(proto: &str) -> Profile {
     }
 }
 
-fn attribute(value: &str, session: &mut Keys, medium: Option<&mut Medium>) -> Result<(), Unprotected> {
-    let (name, value) = value.split_once(':').unwrap_or((value, ""));
-    let name = trim(name);
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    if is("crypto") {
+fn attribute(value: &[u8], session: &mut Keys, medium: Option<&mut Medium>) -> Result<(), Unprotected> {
+    let (name, value) = cut(value, b':').unwrap_or((value, b""));
+    let name = trim_bytes(name);
+    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    if is(b"crypto") {
         let usable = keys::crypto(value)?;
         // RFC 4568 §4: a key is a medium's own.
         if let Some(medium) = medium {
             medium.keys.crypto |= usable;
         }
-    } else if is("fingerprint") {
+    } else if is(b"fingerprint") {
         let keys = medium.map_or(session, |medium| &mut medium.keys);
         keys.fingerprint |= keys::fingerprint(value);
-    } else if is("bundle-only") {
+    } else if is(b"bundle-only") {
         if let Some(medium) = medium {
             medium.bundle_only = true;
         }
-    } else if is("tcap") {
+    } else if is(b"tcap") {
         // RFC 5939: other transports that the answer may choose instead of the one in the m= line.
         capabilities(value)?;
-    } else if is("acap") {
-        let (_, attribute) = value.trim_start_matches([' ', '\t']).split_once([' ', '\t']).unwrap_or_default();
-        if let Some((name, value)) = attribute.split_once(':')
-            && trim(name).eq_ignore_ascii_case("crypto")
+    } else if is(b"acap") {
+        let value = trim_bytes(value);
+        let number = value.iter().take_while(|b| !is_space(**b)).count();
+        if let Some((name, value)) = cut(&value[number..], b':')
+            && trim_bytes(name).eq_ignore_ascii_case(b"crypto")
         {
             keys::crypto(value)?;
         }
@@ -146,9 +157,8 @@ fn attribute(value: &str, session: &mut Keys, medium: Option<&mut Medium>) -> Re
     Ok(())
 }
 
-fn capabilities(value: &str) -> Result<(), Unprotected> {
-    let protos = value.split([' ', '\t']).filter(|word| !word.is_empty()).skip(1);
-    match protos.map(profile).find(|profile| *profile == Profile::Clear) {
+fn capabilities(value: &[u8]) -> Result<(), Unprotected> {
+    match words(value).skip(1).map(profile).find(|profile| *profile == Profile::Clear) {
         Some(_) => Err(Unprotected::ClearMedia),
         None => Ok(()),
     }

@@ -58,3 +58,13 @@ pub fn check(message: &Message) -> Result<(), Unprotected> {
 pub fn check_description(text: &[u8]) -> Result<(), Unprotected> {
     description::check(text).map(drop)
 }
+
+/// What white space separates. Descriptions are read as bytes: what is judged in them is ASCII.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty())
+}
+
+/// What stands before and behind the first `separator`.
+fn cut(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    text.iter().position(|b| *b == separator).map(|at| (&text[..at], &text[at + 1..]))
+}
