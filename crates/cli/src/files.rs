@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -75,7 +75,7 @@ pub(crate) fn make_dir(path: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
-/// Makes a directory that exists its owner's alone.
+/// Closes a directory that exists to everybody but its owner.
 ///
 /// # Errors
 /// It is someone else's.
@@ -83,7 +83,8 @@ pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
     if mode_of(path)? & 0o077 == 0 {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(|| format!("cannot close {} to others", path.display()))
+    fs::set_permissions(path, Permissions::from_mode(0o700))
+        .with_context(|| format!("cannot make the directory {} private, it belongs to somebody else", path.display()))
 }
 
 /// Syncs a directory: its entries survive a power cut.
@@ -114,8 +115,14 @@ pub(crate) fn check_private_dir(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The permissions of something that is ours. Whoever owns a directory can put other keys in it, and another socket.
 fn mode_of(path: &Path) -> anyhow::Result<u32> {
     let facts = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let (owner, ours, path) = (facts.uid(), rustix::process::geteuid().as_raw(), path.display());
+    ensure!(
+        owner == ours,
+        "{path} belongs to another user (uid {owner}), who could change it; run as that user, or: chown -R {ours} '{path}'"
+    );
     Ok(facts.permissions().mode() & 0o777)
 }
 
@@ -163,6 +170,19 @@ mod tests {
         assert_eq!(mode(&dir.path().join("ca.pem")), 0o644);
         make_dir(&dir.path().join("a/b")).unwrap();
         assert_eq!(mode(&dir.path().join("a/b")), 0o700);
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        make_private_dir(dir.path()).unwrap();
+        // Only root can give something away; for everybody else root's are foreign.
+        let given = std::os::unix::fs::chown(dir.path(), Some(65_534), None).is_ok();
+        let foreign = if given { dir.path() } else { Path::new("/etc") };
+        for said in [make_private_dir(foreign), check_private_dir(foreign), check_private(foreign)] {
+            let said = said.unwrap_err().to_string();
+            assert!(said.contains("belongs to another user") && said.contains("chown"), "{said}");
+        }
     }
 
     #[test]
