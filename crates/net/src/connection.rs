@@ -50,6 +50,8 @@ pub(crate) enum Ended {
     NotReading,
     #[error("a message begun was not finished in time")]
     SlowMessage,
+    #[error("too much is held of messages that are not finished")]
+    TooMuchUnfinished,
     #[error("the stream cannot be framed: {0}")]
     Unframed(sip::Fault),
     #[error("TLS: {0}")]
@@ -69,7 +71,13 @@ impl Ended {
     /// Whether the other side may still be told.
     fn is_orderly(&self) -> bool {
         match self {
-            Self::ByPeer | Self::Ours(_) | Self::SlowMessage | Self::Unframed(_) | Self::Tls(_) | Self::NoCore => true,
+            Self::ByPeer
+            | Self::Ours(_)
+            | Self::SlowMessage
+            | Self::TooMuchUnfinished
+            | Self::Unframed(_)
+            | Self::Tls(_)
+            | Self::NoCore => true,
             Self::Eof | Self::Overflow | Self::NotReading | Self::Socket(_) => false,
         }
     }
@@ -96,7 +104,7 @@ pub(crate) struct Connection {
     /// Nothing more comes in; what came is delivered first.
     over: Option<Ended>,
     presence: Presence,
-    _seat: Seat,
+    seat: Seat,
 }
 
 /// Whether everything received so far is with the core.
@@ -129,7 +137,7 @@ impl Connection {
             write_since: None,
             over,
             presence,
-            _seat: seat,
+            seat,
         }
     }
 
@@ -265,6 +273,9 @@ impl Connection {
                 Err(fault) => return Err(self.refuse_stream(cx, scratch, framer.buffer_mut(), fault)),
             }
         };
+        if !self.seat.hold_unfinished(framer.buffer_mut().len()) {
+            return Err(Ended::TooMuchUnfinished);
+        }
         if framer.is_between_messages() {
             framer.shrink();
         }

@@ -22,6 +22,11 @@ pub struct Limits {
     pub handshake_bytes_max: usize,
     /// From the first byte of a message to its last.
     pub message_seconds_max: u64,
+    /// Bytes of messages begun and not finished, of all connections; a connection that would hold more is closed. Small
+    /// messages do not count.
+    pub unfinished_bytes_max: usize,
+    /// The same for the connections of one source.
+    pub unfinished_bytes_per_source_max: usize,
     /// Messages of one connection that the core has not worked off: a flooding sender waits for itself.
     pub messages_in_flight_max: u32,
     /// Messages of all connections waiting for the core.
@@ -49,6 +54,8 @@ impl Limits {
         handshake_seconds_max: 10,
         handshake_bytes_max: 32 * 1024,
         message_seconds_max: 30,
+        unfinished_bytes_max: 256 * 1024 * 1024,
+        unfinished_bytes_per_source_max: 32 * 1024 * 1024,
         messages_in_flight_max: 32,
         messages_queued_max: 512,
         outbox_bytes_max: 1024 * 1024,

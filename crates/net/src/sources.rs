@@ -19,7 +19,10 @@ pub(crate) struct Sources {
     connections_max: usize,
     per_source_max: usize,
     handshakes_per_source_max: usize,
+    unfinished_bytes_max: usize,
+    unfinished_bytes_per_source_max: usize,
     total: AtomicUsize,
+    unfinished: AtomicUsize,
     table: Mutex<HashMap<IpAddr, Arc<Source>>>,
 }
 
@@ -27,6 +30,7 @@ pub(crate) struct Sources {
 struct Source {
     connections: AtomicUsize,
     handshakes: Semaphore,
+    unfinished: AtomicUsize,
 }
 
 /// Which of the two bounds was met.
@@ -42,6 +46,8 @@ pub(crate) struct Seat {
     sources: Arc<Sources>,
     address: IpAddr,
     source: Arc<Source>,
+    /// Bytes of a message that is not whole yet, as far as they count.
+    unfinished: usize,
 }
 
 impl Sources {
@@ -50,7 +56,10 @@ impl Sources {
             connections_max: limits.connections_max,
             per_source_max: limits.connections_per_source_max,
             handshakes_per_source_max: limits.handshakes_per_source_max,
+            unfinished_bytes_max: limits.unfinished_bytes_max,
+            unfinished_bytes_per_source_max: limits.unfinished_bytes_per_source_max,
             total: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
             table: Mutex::default(),
         })
     }
@@ -63,18 +72,38 @@ impl Sources {
             return Err(Full::Server);
         }
         let source = table.entry(address).or_insert_with(|| {
-            Arc::new(Source { connections: AtomicUsize::new(0), handshakes: Semaphore::new(self.handshakes_per_source_max) })
+            let handshakes = Semaphore::new(self.handshakes_per_source_max);
+            Arc::new(Source { connections: AtomicUsize::new(0), handshakes, unfinished: AtomicUsize::new(0) })
         });
         if source.connections.load(Ordering::Relaxed) >= self.per_source_max {
             return Err(Full::Source);
         }
         source.connections.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { sources: Arc::clone(self), address, source: Arc::clone(source) })
+        Ok(Seat { sources: Arc::clone(self), address, source: Arc::clone(source), unfinished: 0 })
     }
 }
 
 impl Seat {
+    /// What a connection may hold of an unfinished message without being counted: an ordinary message in two segments.
+    const UNCOUNTED_BYTES: usize = 8 * 1024;
+
+    /// Notes that this connection holds so many bytes of a message that is not whole. `false` when its source, or all
+    /// together, would hold more than they may: memory that a stranger fills before anybody could be asked who he is.
+    pub(crate) fn hold_unfinished(&mut self, bytes: usize) -> bool {
+        let counted = if bytes > Self::UNCOUNTED_BYTES { bytes } else { 0 };
+        let before = std::mem::replace(&mut self.unfinished, counted);
+        if counted == before {
+            return true;
+        }
+        let add = |sum: &AtomicUsize| {
+            sum.fetch_add(counted, Ordering::Relaxed);
+            sum.fetch_sub(before, Ordering::Relaxed) - before
+        };
+        let (of_source, of_all) = (add(&self.source.unfinished), add(&self.sources.unfinished));
+        counted < before || (of_source <= self.sources.unfinished_bytes_per_source_max && of_all <= self.sources.unfinished_bytes_max)
+    }
+
     /// The handshakes that this connection's source may have under way.
     pub(crate) fn handshakes(&self) -> &Semaphore {
         &self.source.handshakes
@@ -83,6 +112,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.hold_unfinished(0);
         let mut table = self.sources.table.lock().unwrap_or_else(PoisonError::into_inner);
         self.sources.total.fetch_sub(1, Ordering::Relaxed);
         if self.source.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -134,6 +164,21 @@ mod tests {
             drop(sources.take_seat(from("192.0.2.1")).unwrap());
         }
         assert!(sources.table.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn n38_unfinished_messages_are_bounded_for_a_source_and_for_all() {
+        let limits = Limits { unfinished_bytes_max: 100_000, unfinished_bytes_per_source_max: 60_000, ..Limits::DEFAULT };
+        let sources = Sources::new(&limits);
+        let seat = |address| sources.take_seat(from(address)).unwrap();
+        let (mut first, mut second, mut other) = (seat("192.0.2.1"), seat("192.0.2.1"), seat("192.0.2.2"));
+        assert!(first.hold_unfinished(40_000));
+        assert!(!second.hold_unfinished(40_000), "its source has enough");
+        assert!(second.hold_unfinished(8_000), "an ordinary message always has room");
+        assert!(other.hold_unfinished(50_000));
+        assert!(first.hold_unfinished(50_000) && !seat("192.0.2.3").hold_unfinished(20_000), "all together have enough");
+        drop((first, second, other));
+        assert_eq!(sources.unfinished.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -115,6 +115,23 @@ async fn n38_a_message_begun_and_not_finished_ends_its_connection_only() {
 }
 
 #[tokio::test]
+async fn n38_strangers_cannot_fill_the_memory_with_halves_of_messages() {
+    let limits = Limits { unfinished_bytes_per_source_max: 150_000, ..Limits::DEFAULT };
+    let server = Running::with(limits).await;
+    let mut other = server.phone().await;
+    let (mut first, mut second) = (server.phone().await, server.phone().await);
+    let half = request("alice", 1).replace("Content-Length: 0", "Content-Length: 200000") + &"x".repeat(100_000);
+    first.send(&half).await;
+    second.send(&half).await;
+    let mut ended = 0;
+    for phone in [&mut first, &mut second] {
+        ended += usize::from(tokio::time::timeout(Duration::from_secs(1), phone.expect_farewell()).await.is_ok());
+    }
+    assert!(ended > 0, "one of the two is one too many");
+    other.check_alive().await;
+}
+
+#[tokio::test]
 async fn n38_an_idle_connection_may_stay_silent_longer_than_a_message_may_take() {
     let server = Running::with(Limits { message_seconds_max: 1, ..Limits::DEFAULT }).await;
     let mut phone = server.phone().await;
