@@ -56,10 +56,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "DOMAIN", value_parser = Fqdn::parse)]
     pub(crate) domain: Option<Fqdn>,
     /// Where SIP over TLS listens [default: as in topology.toml, at the first start 127.0.0.1:5061]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where HTTPS listens [default: as in topology.toml, at the first start 127.0.0.1:8443]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     pub(crate) https: Option<SocketAddr>,
     /// A user to have, made if missing; may be given more than once [default at the first start: alice and bob]
     #[arg(long = "user", value_name = "NAME", value_parser = UserName::parse)]
@@ -73,6 +73,10 @@ pub(crate) struct Up {
     /// How events are written to standard error
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:5061 or [::1]:5061")
 }
 
 /// The organisation's rule for the media of calls.

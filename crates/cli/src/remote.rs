@@ -92,9 +92,14 @@ fn status_text(status: &Status, paint: Paint) -> String {
     let mut text = format!("{}  {server_name}, verbund {version}, since {started}\n", paint.bold(printable(domain)));
     text += &format!("SIP over TLS {sip}, HTTPS {https}\n\n");
     let registrations: Vec<Vec<String>> = status.registrations.iter().map(registration_row).collect();
-    text += &chapter(paint, &["SIGNED IN", "FROM", "EXPIRES", "PHONE", "CONTACT"], &registrations, "Nobody is signed in.");
+    text += &chapter(paint, &["REACHABLE", "FROM", "EXPIRES", "PHONE", "CONTACT"], &registrations, "No phone can be reached.");
     let connections: Vec<Vec<String>> = status.connections.iter().map(connection_row).collect();
-    text += &chapter(paint, &["CONNECTION", "FROM", "TLS", "SUITE", "KEY EXCHANGE", "SINCE"], &connections, "Nobody is connected.");
+    text += &chapter(
+        paint,
+        &["CONNECTION", "SIGNED IN", "FROM", "TLS", "SUITE", "KEY EXCHANGE", "SINCE"],
+        &connections,
+        "Nobody is connected.",
+    );
     let certificates: Vec<Vec<String>> = status.certificates.iter().map(certificate_row).collect();
     text + &table(paint, &["CERTIFICATE", "DAYS LEFT", "UNTIL"], &certificates)
 }
@@ -109,8 +114,17 @@ fn registration_row(one: &admin::Registration) -> Vec<String> {
 }
 
 fn connection_row(one: &admin::Connection) -> Vec<String> {
-    let flow = one.flow.to_string();
-    [&flow, &one.remote, &one.tls_version, &one.suite, &one.key_exchange, &one.since].map(|cell| printable(cell)).into()
+    let (flow, users) = (one.flow.to_string(), users_text(&one.users));
+    [&flow, &users, &one.remote, &one.tls_version, &one.suite, &one.key_exchange, &one.since].map(|cell| printable(cell)).into()
+}
+
+/// Gateways sign in hundreds on one connection; a table is for looking at.
+fn users_text(users: &[String]) -> String {
+    match users {
+        [] => "nobody yet".to_owned(),
+        [user] => user.clone(),
+        [user, others @ ..] => format!("{user} and {} more", others.len()),
+    }
 }
 
 fn certificate_row(one: &Certificate) -> Vec<String> {

@@ -72,7 +72,11 @@ fn announce(args: &args::Up, start: &Start) -> anyhow::Result<()> {
     if args.json {
         return output::say_json(&summary::Ready::of(start));
     }
-    output::say(summary::for_people(start, Paint::for_stdout()))
+    // `cargo run` starts a program that no search path knows.
+    let program = std::env::args().next().unwrap_or_else(|| "verbund".to_owned());
+    let data = args.data.data.as_ref().map(|_| format!(" --data {}", start.organisation.layout.data().display()));
+    let after = summary::Afterwards { program, data: data.unwrap_or_default() };
+    output::say(summary::for_people(start, &after, Paint::for_stdout()))
 }
 
 /// The data directory: what was said, or the place the desktop standard has for it.

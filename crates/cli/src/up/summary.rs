@@ -54,7 +54,21 @@ impl Ready {
 
 // Writing to a String cannot fail, hence the results that are let go below.
 
-pub(super) fn for_people(start: &Start, paint: Paint) -> String {
+/// What the next commands about this server are made of.
+pub(super) struct Afterwards {
+    /// This program as it was called.
+    pub(super) program: String,
+    /// ` --data DIR` where the directory is not the usual one, else nothing.
+    pub(super) data: String,
+}
+
+impl Afterwards {
+    fn command(&self, words: &str) -> String {
+        format!("{} {words}{}", self.program, self.data)
+    }
+}
+
+pub(super) fn for_people(start: &Start, after: &Afterwards, paint: Paint) -> String {
     let mut text = String::new();
     let (site, data) = (&start.site, start.organisation.layout.data().display());
     let verb = if start.is_first { "made and running" } else { "running" };
@@ -64,31 +78,34 @@ pub(super) fn for_people(start: &Start, paint: Paint) -> String {
     let _ = writeln!(text, "  data          {data}");
     let media = if site.srtp_required { "must be encrypted (SRTP)" } else { "encrypted if both sides can" };
     let _ = writeln!(text, "  calls         {media}\n");
-    users(&mut text, start, paint);
+    users(&mut text, start, after, paint);
     phones(&mut text, start, paint);
     elsewhere(&mut text, start, paint);
-    let _ = writeln!(text, "Look after it from another terminal: verbund status, verbund user add NAME, verbund cert show.");
-    let _ = writeln!(text, "Ctrl-C ends it in order.\n");
+    let _ = writeln!(text, "{}", paint.bold("Look after it from another terminal"));
+    for words in ["status", "user add NAME", "cert show"] {
+        let _ = writeln!(text, "  {}", after.command(words));
+    }
+    let _ = writeln!(text, "\nCtrl-C ends it in order.\n");
     text
 }
 
 /// How many users the page lists before it points to `verbund user list`.
 const SHOWN_MAX: usize = 20;
 
-fn users(text: &mut String, start: &Start, paint: Paint) {
+fn users(text: &mut String, start: &Start, after: &Afterwards, paint: Paint) {
     let _ = writeln!(text, "{}", paint.bold("Users"));
     for account in start.users.iter().take(SHOWN_MAX) {
         let is_new = start.is_first || start.added.contains(&account.user);
         let note = match (&account.password, is_new) {
             (Some(password), true) => format!("password {}   (shown this once)", password.expose()),
             (Some(_), false) => "password in the account files".to_owned(),
-            (None, _) => format!("password not known here; new one: verbund user password {}", account.user),
+            (None, _) => format!("password not known here; new one: {}", after.command(&format!("user password {}", account.user))),
         };
         let added = if start.added.contains(&account.user) { "added; " } else { "" };
         let _ = writeln!(text, "  sip:{}@{}   {added}{note}", account.user, start.site.domain);
     }
     if start.users.len() > SHOWN_MAX {
-        let _ = writeln!(text, "  and {} more: verbund user list", start.users.len() - SHOWN_MAX);
+        let _ = writeln!(text, "  and {} more: {}", start.users.len() - SHOWN_MAX, after.command("user list"));
     }
     text.push('\n');
 }

@@ -107,7 +107,7 @@ fn a_password_may_be_brought_along_and_is_not_repeated() {
 fn status_says_who_is_signed_in_from_where_and_how_it_is_protected() {
     let (_dir, server) = server();
     let empty = server.command(&["status"]);
-    assert!(empty.contains("Nobody is signed in.") && empty.contains("sip.verbund.test"), "{empty}");
+    assert!(empty.contains("No phone can be reached.") && empty.contains("sip.verbund.test"), "{empty}");
     let _alice = Phone::signed_in(&server, "alice");
     let status = server.json(&["status"]);
     let registration = &status["registrations"][0];
