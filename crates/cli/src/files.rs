@@ -75,7 +75,7 @@ pub(crate) fn make_dir(path: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
-/// Closes a directory that exists to everybody but its owner.
+/// Makes a directory that exists its owner's alone.
 ///
 /// # Errors
 /// It is someone else's.
@@ -83,8 +83,7 @@ pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
     if mode_of(path)? & 0o077 == 0 {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(0o700))
-        .with_context(|| format!("cannot make the directory {} private, it belongs to somebody else", path.display()))
+    fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(|| format!("cannot close {} to others", path.display()))
 }
 
 /// Syncs a directory: its entries survive a power cut.
