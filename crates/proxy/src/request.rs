@@ -108,6 +108,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     }
     reroute(&mut rewrite, message, target, desk);
     identify(&mut rewrite, message, plan);
+    uncommand(&mut rewrite);
     for name in [Name::Authorization, Name::ProxyAuthorization] {
         rewrite.remove_where(name, |text| is_for_us(text, desk.settings.realm.as_deref()));
     }
@@ -186,6 +187,16 @@ fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan)
     if let Some(asserted) = plan.asserted.as_deref().filter(|_| !asks_for_privacy(message)) {
         rewrite.push(Name::PAssertedIdentity, asserted);
     }
+}
+
+/// Takes out what would make a phone answer by itself: whoever calls could listen to the room (RFC 5373 §4.2 warns of it).
+fn uncommand<'m>(rewrite: &mut Rewrite<'m>) {
+    let commands = |value: &str| {
+        let value = value.to_ascii_lowercase();
+        ["answer-after", "auto-answer", "autoanswer", "auto answer"].iter().any(|word| value.contains(word))
+    };
+    rewrite.remove_named("Answer-Mode").remove_named("Priv-Answer-Mode");
+    rewrite.remove_where(Name::AlertInfo, commands).remove_where(Name::CallInfo, commands);
 }
 
 /// Names without a [`Name`] that only servers may write (RFC 7315, 5502, 6050).

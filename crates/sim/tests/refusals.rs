@@ -74,6 +74,17 @@ fn n16_a_client_cannot_assert_an_identity() {
 }
 
 #[test]
+fn nobody_makes_another_phone_answer_by_itself() {
+    let (mut sim, mut anna, bert) = two();
+    let commands = "Answer-Mode: Auto\r\nPriv-Answer-Mode: Auto\r\nCall-Info: <sip:x>;answer-after=0\r\nAlert-Info: <http://x>;info=alert-autoanswer\r\n";
+    let invite = anna.0.request("INVITE", BERT, &format!("{commands}Call-Info: <http://x/icon.png>;purpose=icon\r\n"), ENCRYPTED);
+    sim.say(anna.1, &invite);
+    let text = String::from_utf8_lossy(sim.heard_one(bert.1).as_bytes()).to_ascii_lowercase();
+    assert!(!text.contains("answer"), "{text}");
+    assert!(text.contains("icon.png"));
+}
+
+#[test]
 fn n16_a_to_tag_skips_no_check() {
     let mut sim = Sim::new(&["bert"]);
     let mut bert = sim.phone("bert");
