@@ -1,4 +1,4 @@
-/// What the node has done since it started; every field only grows.
+/// What the node itself has done since it started (sign-ins are counted by `registrar`); every field only grows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counters {
     /// Requests let through to a device.
@@ -9,10 +9,6 @@ pub struct Counters {
     pub refused: u64,
     /// 401 and 407 sent.
     pub challenged: u64,
-    /// Users who proved who they are.
-    pub signed_in: u64,
-    /// Credentials that proved nothing.
-    pub sign_in_failed: u64,
     /// Messages that were dropped without an answer: broken responses, ACKs that lead nowhere.
     pub dropped: u64,
     /// Requests refused because their media would have been readable (row N26).

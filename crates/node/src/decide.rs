@@ -1,4 +1,5 @@
-//! What becomes of a request, given who sent it. Deciding has no effect; `Node` carries the decision out.
+//! What becomes of a request, given who sent it. Deciding sends nothing and notes one thing only: that a user proved who
+//! they are on this connection (and it counts). `Node` carries the decision out.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -71,7 +72,7 @@ impl Node {
             return self.decide_register(flow, request, now);
         }
         if request.method() == "OPTIONS"
-            && matches!(self.address_of(request), Ok(Address::Server))
+            && matches!(self.address_of(flow, request), Ok(Address::Server))
             && request.to().is_ok_and(|to| to.tag().is_none())
         {
             return Ok(Decision::Answer(Self::capabilities()));
@@ -154,7 +155,6 @@ impl Node {
         let source = session.source;
         match self.challenger.check(request, &self.directory, flow, source, now) {
             Ok(user) if session.sign_in(user.clone()) => {
-                self.counters.signed_in += 1;
                 tracing::info!(flow = flow.0, %source, %user, "user signed in");
                 Ok(user)
             }
@@ -165,7 +165,6 @@ impl Node {
 
     fn denied(&mut self, flow: Flow, source: IpAddr, denied: Denied) -> Decision {
         if !matches!(denied, Denied::NoCredentials | Denied::Stale) {
-            self.counters.sign_in_failed += 1;
             tracing::warn!(flow = flow.0, %source, reason = %denied, "sign-in refused");
         }
         match denied {
@@ -192,15 +191,28 @@ impl Node {
         uri.host.is_name(self.domain()).then(|| UserName::of(uri)).flatten()
     }
 
-    fn address_of(&self, request: &Message) -> Asked<Address> {
+    fn address_of(&self, flow: Flow, request: &Message) -> Asked<Address> {
         let Ok(uri) = request.request_uri() else { return refuse(Status::BAD_REQUEST) };
-        locate::destination(&self.topology, &uri)
-            .map_err(|unroutable| Decision::Answer(Answer::warned(unroutable.status(), self.name(), &unroutable)))?;
+        match locate::destination(&self.topology, &uri) {
+            Ok(_) => {}
+            // The very address that this phone reached is us, whatever our name is.
+            Err(Unroutable::Address(_)) if self.is_reached_at(flow, &uri.host) => {}
+            Err(unroutable) => return Err(Decision::Answer(Answer::warned(unroutable.status(), self.name(), unroutable))),
+        }
         if uri.user.is_none() {
             return Ok(Address::Server);
         }
         let Some(user) = UserName::of(&uri) else { return refuse(Status::NOT_FOUND) };
         Ok(Address::User { user, instance: uri.params.value("gr").map(str::to_owned) })
+    }
+
+    fn is_reached_at(&self, flow: Flow, host: &sip::Host<'_>) -> bool {
+        let local = self.sessions.get(&flow).map(|session| session.local);
+        match host {
+            sip::Host::V4(address) => local == Some((*address).into()),
+            sip::Host::V6(address) => local == Some((*address).into()),
+            sip::Host::Name(_) => false,
+        }
     }
 
     fn decide_for_address(&mut self, flow: Flow, caller: UserName, request: &Message, now: Instant) -> Asked<Decision> {
@@ -209,10 +221,9 @@ impl Node {
             // had sent it: they restart, or show messages that nobody left.
             return refuse(Status::CALL_DOES_NOT_EXIST);
         }
-        match self.address_of(request)? {
-            Address::Server if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
+        match self.address_of(flow, request)? {
+            _ if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
             Address::Server => Err(Decision::Answer(Answer::new(Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW))),
-            Address::User { .. } if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
             Address::User { user, instance } => self.decide_for_user(flow, caller, &user, instance.as_deref(), request, now),
         }
     }

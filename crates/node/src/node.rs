@@ -161,7 +161,7 @@ impl Node {
             return self.close(flow, "its certificate names a user that this server does not have");
         }
         let reached_as = self.reached_as(&arrival);
-        let session = Session::new(peer, arrival.source, reached_as);
+        let session = Session::new(peer, &arrival, reached_as);
         if !session.is_anybodys() {
             self.newcomers.push_back((now, flow));
         }

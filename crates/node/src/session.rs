@@ -3,10 +3,14 @@ use std::{net::IpAddr, sync::Arc};
 use registrar::UserName;
 use trust::Peer;
 
+use crate::Arrival;
+
 /// What the node knows of one open connection: who is at its other end, and which users proved themselves on it.
 pub(crate) struct Session {
     pub(crate) peer: Peer,
     pub(crate) source: IpAddr,
+    /// Our address that it reached.
+    pub(crate) local: IpAddr,
     /// What the phone at the other end calls us, with a port: what it can find us by.
     pub(crate) reached_as: Arc<str>,
     users: Vec<UserName>,
@@ -17,12 +21,12 @@ impl Session {
     pub(crate) const USERS_MAX: usize = 1000;
 
     /// A connection just accepted; a user certificate signs its user in at once.
-    pub(crate) fn new(peer: Peer, source: IpAddr, reached_as: Arc<str>) -> Self {
+    pub(crate) fn new(peer: Peer, arrival: &Arrival, reached_as: Arc<str>) -> Self {
         let users = match &peer {
             Peer::Client { user: Some(user), .. } => vec![user.clone()],
             Peer::Client { user: None, .. } | Peer::TrustedServer { .. } => Vec::new(),
         };
-        Self { peer, source, reached_as, users }
+        Self { peer, source: arrival.source, local: arrival.local.ip(), reached_as, users }
     }
 
     /// Whether this user proved himself here.

@@ -143,6 +143,8 @@ fn whoever_is_not_there_is_told_apart_from_whoever_does_not_exist() {
         (BERT, Status::TEMPORARILY_UNAVAILABLE),
         ("sip:carl@contoso.example", Status::NOT_FOUND),
         ("sip:bert@fabrikam.example", Status::FORBIDDEN),
+        ("sip:bert@192.0.2.10:5061", Status::TEMPORARILY_UNAVAILABLE), // the address that was reached
+        ("sip:bert@192.0.2.11:5061", Status::FORBIDDEN),
         ("tel:+4930123456", Status::UNSUPPORTED_URI_SCHEME),
     ] {
         let message = anna.request("MESSAGE", to, "", "Hello");
