@@ -83,12 +83,6 @@ impl Status {
         self.0
     }
 
-    /// 1xx: more will follow.
-    #[must_use]
-    pub fn is_provisional(self) -> bool {
-        self.0 < 200
-    }
-
     /// 2xx.
     #[must_use]
     pub fn is_success(self) -> bool {

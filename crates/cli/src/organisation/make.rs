@@ -62,6 +62,17 @@ impl Plan {
             }
         }
     }
+
+    fn site(&self, layout: &Layout, server_name: &Fqdn) -> anyhow::Result<Site> {
+        Ok(Site {
+            domain: self.domain.clone(),
+            server_name: server_name.clone(),
+            sip: self.listeners.sip.context("a server needs an address for SIP")?,
+            ca: layout.ca(),
+            users: self.users.clone(),
+            srtp_required: self.media == MediaPolicy::Require,
+        })
+    }
 }
 
 /// Makes the organisation in `data`, which is locked and empty.
@@ -153,17 +164,4 @@ fn make_authority(layout: &Layout, domain: &Fqdn, now: SystemTime) -> anyhow::Re
     files::write(&layout.file(Layout::ROOT_KEY), root.key_pem()?.expose(), Readers::Owner)?;
     files::write(&layout.file(Layout::ISSUING_KEY), authority.key_pem()?.expose(), Readers::Owner)?;
     Ok(authority)
-}
-
-impl Plan {
-    fn site(&self, layout: &Layout, server_name: &Fqdn) -> anyhow::Result<Site> {
-        Ok(Site {
-            domain: self.domain.clone(),
-            server_name: server_name.clone(),
-            sip: self.listeners.sip.context("a server needs an address for SIP")?,
-            ca: layout.ca(),
-            users: self.users.clone(),
-            srtp_required: self.media == MediaPolicy::Require,
-        })
-    }
 }
