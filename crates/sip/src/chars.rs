@@ -10,6 +10,7 @@ const URI_PARAM: u8 = 8;
 const URI_HEADER: u8 = 16;
 const VALUE: u8 = 32;
 const HOST: u8 = 64;
+const BASE64: u8 = 128;
 
 /// One row of bits a byte: the classes it belongs to.
 static CLASS: [u8; 256] = classes();
@@ -23,7 +24,8 @@ const fn classes() -> [u8; 256] {
         byte += 1;
     }
     const ALNUM: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    mark(&mut table, ALNUM, TOKEN | USER | PASSWORD | URI_PARAM | URI_HEADER | HOST);
+    mark(&mut table, ALNUM, TOKEN | USER | PASSWORD | URI_PARAM | URI_HEADER | HOST | BASE64);
+    mark(&mut table, b"+/", BASE64);
     // "_" is in no host name by the grammar, but real names have it.
     mark(&mut table, b"-_", HOST);
     mark(&mut table, b"-.!%*_+`'~", TOKEN);
@@ -71,6 +73,11 @@ pub(crate) fn is_token(text: &str) -> bool {
 /// A character of a host name's label.
 pub(crate) fn is_host_byte(byte: u8) -> bool {
     is(byte, HOST)
+}
+
+/// A digit of base64; padding is none.
+pub(crate) fn is_base64_byte(byte: u8) -> bool {
+    is(byte, BASE64)
 }
 
 /// White space inside a value; CR and LF stand there only as part of a fold.

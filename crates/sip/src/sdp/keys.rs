@@ -1,6 +1,7 @@
 //! What counts as a key: SDES (RFC 4568) and certificate fingerprints (RFC 8122).
 
 use super::{Unprotected, cut, words};
+use crate::chars::is_base64_byte;
 
 /// Suites whose cipher is AES and whose packets are authenticated, with the bytes of key and salt together
 /// (RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14). `AES_CM_256` is how older phones spell the draft of RFC 6188.
@@ -45,9 +46,9 @@ pub(super) fn crypto(value: &[u8]) -> Result<bool, Unprotected> {
 /// `inline:` and so many bytes in base64, then perhaps lifetime and MKI behind bars.
 fn is_inline_key(param: &[u8], length: usize) -> bool {
     let Some((method, info)) = cut(param, b':') else { return false };
-    let (key, _) = cut(info, b'|').unwrap_or((info, b""));
-    let digits = key.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
-    method.eq_ignore_ascii_case(b"inline") && digits == (length * 8).div_ceil(6) && key[digits..].iter().all(|b| *b == b'=')
+    let digits = info.iter().take_while(|b| is_base64_byte(**b)).count();
+    let padding = info[digits..].iter().take_while(|b| **b == b'=').count();
+    method.eq_ignore_ascii_case(b"inline") && digits == (length * 8).div_ceil(6) && matches!(info[digits + padding..], [] | [b'|', ..])
 }
 
 /// `hash-func SP 2UHEX *( ":" 2UHEX )`: whether it can identify a certificate.

@@ -61,7 +61,14 @@ pub fn check_description(text: &[u8]) -> Result<(), Unprotected> {
 
 /// What white space separates. Descriptions are read as bytes: what is judged in them is ASCII.
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty())
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.iter().position(|b| !matches!(b, b' ' | b'\t'))?;
+        let text = &rest[start..];
+        let (word, after) = text.split_at(memchr::memchr2(b' ', b'\t', text).unwrap_or(text.len()));
+        rest = after;
+        Some(word)
+    })
 }
 
 /// What stands before and behind the first `separator`.
