@@ -3,26 +3,17 @@
 //! A name of our own is answered here; who is reached under it, and on which connection, is known
 //! to `registrar`, and who may send the request at all to `node`. Start with [`destination`].
 
-use std::net::SocketAddr;
-
 use pki::Fqdn;
 use registrar::Flow;
 use sip::{Host, Scheme, Status, Uri};
 use topology::Topology;
 
-/// Where a request goes next, and what must be found there.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Where a request goes next. There is one kind as long as there is one server: a hop to another server will say the name
+/// that its certificate must prove beside the addresses to try, and everyone who takes a hop apart will have to meet it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum NextHop {
     /// Down the connection that a client opened and was judged on. We never dial a client.
     Flow(Flow),
-    /// To another server.
-    Server {
-        /// The name that its certificate must prove. From the topology or the request's domain,
-        /// never from a DNS answer (promise P16).
-        verify_as: Fqdn,
-        /// Where to try, in this order. Addresses say where to go, never whom to trust.
-        addresses: Vec<SocketAddr>,
-    },
 }
 
 /// What a Request-URI names.

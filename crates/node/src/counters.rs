@@ -1,3 +1,5 @@
+//! What the core has done, for the metrics.
+
 /// What the node itself has done since it started (sign-ins are counted by `registrar`); every field only grows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counters {

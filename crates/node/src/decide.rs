@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use locate::Unroutable;
+use locate::{NextHop, Unroutable};
 use proxy::{Forward, Leg, Route, Target};
 use registrar::{Denied, Flow, UserName};
 use sip::{Message, Name, Status};
@@ -15,7 +15,7 @@ use crate::{answer::Answer, node::Node, session::Session};
 pub(crate) enum Decision {
     /// The server answers.
     Answer(Answer),
-    /// Whoever asks must prove who he is first (RFC 3261 §22): 401 from the registrar, 407 from the proxy.
+    /// Whoever asks must prove who they are first (RFC 3261 §22): 401 from the registrar, 407 from the proxy.
     Challenge { stale: bool },
     /// The user's own registrar takes it.
     Register { user: UserName },
@@ -36,7 +36,7 @@ fn refuse<T>(status: Status) -> Asked<T> {
 enum Address {
     /// This server itself.
     Server,
-    /// A user, perhaps one certain device of his (RFC 5627).
+    /// A user, perhaps one certain device of theirs (RFC 5627).
     User { user: UserName, instance: Option<String> },
 }
 
@@ -81,6 +81,8 @@ impl Node {
         self.check_extensions(request)?;
         self.check_media(request)?;
         match self.proxy.dialog_of(request) {
+            // N16: our own Route is popped; what stands behind it would lead on to wherever the client likes.
+            Route::None | Route::Preloaded if self.proxy.foreign_routes(request) > 0 => refuse(Status::FORBIDDEN),
             Route::None | Route::Preloaded => self.decide_for_address(flow, caller, request, now),
             Route::Dialog { from, to } => self.decide_in_dialog(flow, caller, &from, &to, request, now),
             // N16: a token we did not make, or a way past us.
@@ -141,7 +143,7 @@ impl Node {
         if let Some(user) = from.clone().filter(|user| self.session_has(flow, user)) {
             return Ok(user);
         }
-        let signed_in = self.sessions.get(&flow).is_some_and(Session::is_anybodys);
+        let signed_in = self.sessions.get(&flow).is_some_and(Session::has_users);
         if signed_in && request.first(Name::ProxyAuthorization).is_none() {
             return Err(Decision::Answer(self.not_yours()));
         }
@@ -254,7 +256,7 @@ impl Node {
     }
 
     fn target(&self, user: &UserName, flow: Flow, uri: String, q: u16, path: Vec<String>) -> Target {
-        Target { flow, uri, q, path, user: Some(user.clone()), reached_as: self.reached_on(flow) }
+        Target { hop: NextHop::Flow(flow), uri, q, path, user: Some(user.clone()), reached_as: self.reached_on(flow) }
     }
 
     fn reached_on(&self, flow: Flow) -> Option<Arc<str>> {
@@ -290,7 +292,9 @@ impl Node {
             return Some(self.target(&to.user, to.flow, uri.text.to_owned(), 1000, Vec::new()));
         }
         let mut devices = self.devices(&to.user, None, now);
-        let same = |device: &Target| device.flow == to.flow || sip::Uri::parse(&device.uri).is_some_and(|contact| contact.same_as(&uri));
+        let same = |device: &Target| {
+            device.hop == NextHop::Flow(to.flow) || sip::Uri::parse(&device.uri).is_some_and(|contact| contact.same_as(&uri))
+        };
         if let Some(at) = devices.iter().position(same) {
             return Some(devices.swap_remove(at));
         }

@@ -1,3 +1,5 @@
+//! The core: connections, messages and time in; messages and closings out.
+
 use std::{
     collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
@@ -12,6 +14,7 @@ use registrar::{Challenger, Credential, Directory, Flow, Registrar, Registration
 use sip::{Message, Status};
 use topology::Topology;
 use trust::Peer;
+use zeroize::Zeroizing;
 
 use crate::{
     answer::Answer,
@@ -50,12 +53,12 @@ impl Default for Limits {
     }
 }
 
-/// Keys that this process made for itself; they end with it. Wiped nowhere else because they are moved into their users.
+/// Keys that this process made for itself; they end with it, and are wiped once their users are made.
 pub struct Secrets {
     /// Seals dialog tokens and Via branches.
-    pub proxy: [u8; 32],
+    pub proxy: Zeroizing<[u8; 32]>,
     /// Signs digest nonces.
-    pub challenger: [u8; 32],
+    pub challenger: Zeroizing<[u8; 32]>,
 }
 
 /// How a connection came to us. Nothing of it makes anybody trusted.
@@ -108,7 +111,7 @@ pub struct Node {
 impl Node {
     /// A server without connections.
     #[must_use]
-    pub fn new(settings: Settings, directory: Directory, secrets: Secrets, now: Instant) -> Self {
+    pub fn new(settings: Settings, directory: Directory, secrets: &Secrets, now: Instant) -> Self {
         let Settings { topology, domain, name, port, also_named, limits } = settings;
         let sent_by = format!("{name}:{port}");
         let mut proxy = proxy::Settings::new(sent_by.clone(), topology.media());
@@ -120,7 +123,7 @@ impl Node {
         Self {
             challenger: Challenger::new(&secrets.challenger, &domain, &names, ThrottleLimits::default(), now),
             registrar: Registrar::new(&domain, registrar::Limits::default()),
-            proxy: Proxy::new(proxy, secrets.proxy, now),
+            proxy: Proxy::new(proxy, &secrets.proxy, now),
             topology,
             domain,
             sent_by,
@@ -162,7 +165,7 @@ impl Node {
         }
         let reached_as = self.reached_as(&arrival);
         let session = Session::new(peer, &arrival, reached_as);
-        if !session.is_anybodys() {
+        if !session.has_users() {
             self.newcomers.push_back((now, flow));
         }
         self.sessions.insert(flow, session);
@@ -256,7 +259,7 @@ impl Node {
                 break;
             }
             self.newcomers.pop_front();
-            if self.sessions.get(&flow).is_some_and(|session| !session.is_anybodys()) {
+            if self.sessions.get(&flow).is_some_and(|session| !session.has_users()) {
                 self.close(flow, "nobody signed in on it in time");
             }
         }

@@ -1,3 +1,5 @@
+//! What is known of one open connection.
+
 use std::{net::IpAddr, sync::Arc};
 
 use registrar::UserName;
@@ -40,7 +42,7 @@ impl Session {
     }
 
     /// Whether anybody did.
-    pub(crate) fn is_anybodys(&self) -> bool {
+    pub(crate) fn has_users(&self) -> bool {
         !self.users.is_empty()
     }
 

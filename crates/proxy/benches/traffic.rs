@@ -25,7 +25,7 @@ impl Wire {
         let now = Instant::now();
         let mut settings = Settings::new("sip.verbund.test:5061".to_owned(), MediaPolicy::Require);
         settings.realm = Some("verbund.test".to_owned());
-        Self { proxy: Proxy::new(settings, [7; 32], now), now, calls: 0 }
+        Self { proxy: Proxy::new(settings, &[7; 32], now), now, calls: 0 }
     }
 
     fn request(&self, method: &str, route: &str, body: &str) -> Message {
@@ -44,7 +44,7 @@ impl Wire {
         let request = self.proxy.handle_message(ALICE, message, self.now).unwrap();
         let user = |name| Some(UserName::parse(name).unwrap());
         let uri = "sip:bob@192.0.2.2:40000;transport=tls".to_owned();
-        let target = Target { flow: BOB, uri, q: 1000, path: Vec::new(), user: user("bob"), reached_as: None };
+        let target = Target { hop: locate::NextHop::Flow(BOB), uri, q: 1000, path: Vec::new(), user: user("bob"), reached_as: None };
         let record_route = request.message.method() == "INVITE";
         let asserted = Some("<sip:alice@verbund.test>".to_owned());
         self.proxy.forward(

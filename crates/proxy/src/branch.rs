@@ -1,3 +1,5 @@
+//! What stands in the branch of our Via: which request it belongs to, and a MAC that nobody else can make.
+
 use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -25,7 +27,7 @@ pub(crate) struct Branches(hmac::Key);
 
 impl Branches {
     pub(crate) fn new(secret: &Secret) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &secret.derive("via branch")))
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.derive("via branch").as_slice()))
     }
 
     /// Writes the branch of a request that goes to `flow`.
@@ -91,7 +93,7 @@ mod tests {
     const ID: BranchId = BranchId { context: 77, index: 3, route_hash: 0x0123_4567_89ab_cdef };
 
     fn branches(key: u8) -> Branches {
-        Branches::new(&Secret::new([key; 32]))
+        Branches::new(&Secret::new(&[key; 32]))
     }
 
     fn written() -> String {

@@ -1,3 +1,5 @@
+//! One branch of a request: the client transaction (RFC 3261 §17.1) towards one device.
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -32,7 +34,7 @@ pub(crate) enum Why {
     Elsewhere,
     /// Somebody else declined for all.
     Declined,
-    /// The caller hung up; his own words go along.
+    /// The caller hung up; their own words go along.
     Caller,
     /// It rang too long, or the caller's connection is gone.
     GivenUp,

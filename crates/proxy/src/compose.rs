@@ -1,3 +1,5 @@
+//! Requests that we write ourselves: CANCEL, ACK for a failure, ACK and BYE for an answer that must not be.
+
 use bytes::{BufMut, Bytes, BytesMut};
 use sip::{Message, Name, NameAddr};
 

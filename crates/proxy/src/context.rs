@@ -1,3 +1,5 @@
+//! The response context of one request (RFC 3261 §16.2): its branches, its best answer, its timers.
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -136,7 +138,7 @@ impl Context {
         self.branches.iter().any(Branch::is_pending)
     }
 
-    /// Sends a response of ours or one passed on to the caller, if he is still there.
+    /// Sends a response of ours or one passed on to the caller, if they are still there.
     pub(crate) fn respond(&mut self, response: Bytes, desk: &mut Desk) {
         if !self.caller_gone {
             self.told += response.len();
@@ -193,10 +195,10 @@ impl Context {
         let (bytes, way) = request::forwarded(message, plan, outgoing, desk, now);
         desk.counters.branches += 1;
         let sent = bytes.len();
-        desk.send(target.flow, bytes);
+        desk.send(target.flow(), bytes);
         let timers = desk.settings.timers;
         let deadline = now + if self.is_invite { timers.invite } else { timers.non_invite };
-        let Target { flow, uri, path, .. } = target;
+        let (flow, Target { uri, path, .. }) = (target.flow(), target);
         let (state, cancel) = (BranchState::Calling, Cancel::No);
         self.branches.push(Branch { flow, uri, path, way, sent, waiting: 0, state, cancel, deadline });
     }
@@ -220,7 +222,7 @@ impl Context {
         }
     }
 
-    /// The caller takes his request back (RFC 3261 §9.2).
+    /// The caller takes the request back (RFC 3261 §9.2).
     pub(crate) fn handle_cancel(&mut self, reason: Option<&str>, desk: &mut Desk, now: Instant) -> Fate {
         if self.state == State::Proceeding && !self.cancelled {
             self.cancelled = true;
@@ -342,7 +344,7 @@ impl Context {
         }
     }
 
-    /// 100 at once: a caller shall know that his call is being worked on (RFC 3261 §17.2.1).
+    /// 100 at once: a caller shall know that the call is being worked on (RFC 3261 §17.2.1).
     pub(crate) fn trying(&mut self, message: &Message, desk: &mut Desk) {
         let trying = Reply::to(message, Status::TRYING, "").finish();
         self.respond(trying, desk);

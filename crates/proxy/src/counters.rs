@@ -1,3 +1,5 @@
+//! What happened, for the metrics.
+
 /// What was dropped or refused here, counted since the start. Each is an event that nobody is told of.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counters {

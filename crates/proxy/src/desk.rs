@@ -1,3 +1,5 @@
+//! What everything in this crate writes with: names, keys, randomness, the queue to the flows.
+
 use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
@@ -26,7 +28,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(settings: Settings, key: [u8; 32], now: Instant) -> Self {
+    pub(crate) fn new(settings: Settings, key: &[u8; 32], now: Instant) -> Self {
         let secret = Secret::new(key);
         let mut random = Generator::new(&secret);
         Self {

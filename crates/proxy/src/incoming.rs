@@ -1,3 +1,5 @@
+//! A response on its way back: what it means for its branch and what the caller hears of it.
+
 use std::time::Instant;
 
 use sip::{Message, Name, Status, sdp::Unprotected};
@@ -72,7 +74,7 @@ impl Incoming<'_> {
         Fate::Stays
     }
 
-    /// A 2xx to an INVITE: all of them go to the caller (RFC 6026 §8.7), unless there is none or he must not
+    /// A 2xx to an INVITE: all of them go to the caller (RFC 6026 §8.7), unless there is none or they must not
     /// have it.
     fn answered(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
         if let Err(why) = check_media(desk.settings.media, self.message) {

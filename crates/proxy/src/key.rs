@@ -1,3 +1,5 @@
+//! How a request finds its server transaction (RFC 3261 §17.2.3).
+
 use std::hash::{DefaultHasher, Hasher};
 
 use sip::{Host, Message, Name, Via};
@@ -23,7 +25,7 @@ impl Seed {
         // A hasher that has swallowed a key is a keyed hasher.
         let keyed = |purpose: &str| {
             let mut hasher = DefaultHasher::new();
-            hasher.write(&secret.derive(purpose));
+            hasher.write(secret.derive(purpose).as_slice());
             hasher
         };
         Self { low: keyed("hash, low"), high: keyed("hash, high") }

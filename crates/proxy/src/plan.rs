@@ -1,5 +1,8 @@
+//! What `node` is handed and what it hands back: a request to decide about, and where it goes.
+
 use std::sync::Arc;
 
+use locate::NextHop;
 use sip::Message;
 
 use crate::{Flow, UserName, key::ServerKey};
@@ -33,8 +36,8 @@ pub struct Forward {
 /// One device.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Target {
-    /// The connection it is reached on.
-    pub flow: Flow,
+    /// The way to it.
+    pub hop: NextHop,
     /// The Request-URI it gets.
     pub uri: String,
     /// Its preference, higher first.
@@ -45,4 +48,12 @@ pub struct Target {
     pub user: Option<UserName>,
     /// What the device calls us, as in [`Forward::reached_as`].
     pub reached_as: Option<Arc<str>>,
+}
+
+impl Target {
+    /// The connection it is reached on.
+    pub(crate) fn flow(&self) -> Flow {
+        let NextHop::Flow(flow) = self.hop;
+        flow
+    }
 }

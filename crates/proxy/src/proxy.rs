@@ -1,3 +1,5 @@
+//! The state machine itself: messages and time in, messages out.
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,14 +13,13 @@ use crate::{
     incoming::{Incoming, check_media},
     key::ServerKey,
     request::{self, Outgoing, Plan},
-    response,
     table::Table,
     token,
 };
 
-/// How long a caller who met a full table should wait before he tries again, in seconds.
+/// How long a caller who met a full table should wait before trying again, in seconds.
 const RETRY_AFTER: &str = "5";
-/// How much of a caller's Reason goes on with his CANCEL, in bytes.
+/// How much of a caller's Reason goes on with the CANCEL, in bytes.
 const REASON_BYTES_MAX: usize = 256;
 
 /// A stateful proxy as a pure state machine. Between two calls of `handle_*`, [`forward`](Self::forward) or
@@ -33,7 +34,7 @@ impl Proxy {
     /// A proxy with nothing under way. All it draws is drawn from `key`, which must be random and of this
     /// start: with a new key the Record-Route tokens of before are void.
     #[must_use]
-    pub fn new(settings: Settings, key: [u8; 32], now: Instant) -> Self {
+    pub fn new(settings: Settings, key: &[u8; 32], now: Instant) -> Self {
         Self { table: Table::default(), desk: Desk::new(settings, key, now), now }
     }
 
@@ -168,7 +169,7 @@ impl Proxy {
         if targets.len() > 1 {
             targets.sort_by_key(|target| std::cmp::Reverse(target.q));
             let mut seen = std::collections::BTreeSet::new();
-            targets.retain(|target| seen.insert((target.flow, target.uri.clone())));
+            targets.retain(|target| seen.insert((target.flow(), target.uri.clone())));
         }
         if targets.len() > branches_max {
             self.desk.counters.targets_left_out += (targets.len() - branches_max) as u64;
@@ -184,7 +185,7 @@ impl Proxy {
         if message.method() == "ACK" && size > limits.ack_bytes_max {
             targets.clear();
         }
-        targets.retain(|target| self.table.unheard(target.flow) + size <= limits.unheard_bytes_per_flow_max);
+        targets.retain(|target| self.table.unheard(target.flow()) + size <= limits.unheard_bytes_per_flow_max);
         self.desk.counters.targets_left_out += (before - targets.len()) as u64;
         before > 0 && targets.is_empty()
     }
@@ -238,7 +239,7 @@ impl Proxy {
             let outgoing = Outgoing { target, source: request.flow, id, breadth };
             let (bytes, _) = request::forwarded(&request.message, plan, outgoing, &mut self.desk, now);
             self.desk.counters.branches += 1;
-            self.desk.send(target.flow, bytes);
+            self.desk.send(target.flow(), bytes);
         }
     }
 
@@ -287,15 +288,9 @@ impl Proxy {
     /// Whether a message's body may pass under the media policy (P3, row N26).
     ///
     /// # Errors
-    /// Why not, for [`warning`](Self::warning).
+    /// Why not, in words for the caller.
     pub fn check_media(&self, message: &Message) -> Result<(), Unprotected> {
         check_media(self.desk.settings.media, message)
-    }
-
-    /// The Warning of a 488 because of unencrypted media: code 399, our name, and words for people.
-    #[must_use]
-    pub fn warning(&self, why: Unprotected) -> String {
-        response::warning(&self.desk.settings.sent_by, why)
     }
 
     /// A connection is gone: what was sent over it fails, and what came in over it is taken back.

@@ -1,3 +1,5 @@
+//! How a request is rewritten for one device (RFC 3261 §16.6).
+
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
@@ -91,7 +93,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     let target = outgoing.target;
     let mut scratch = std::mem::take(&mut desk.scratch);
     scratch.clear();
-    let via = noted(&mut scratch, |out| desk.write_via(outgoing.id, target.flow, out));
+    let via = noted(&mut scratch, |out| desk.write_via(outgoing.id, target.flow(), out));
     let record_routes = write_record_routes(message, plan, outgoing, desk, now, &mut scratch);
     let mut digits = [[0; 20]; 2];
     let [hops_digits, breadth_digits] = &mut digits;
@@ -162,7 +164,7 @@ fn write_token(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mu
     let (Some(caller), Some(callee), true) = (&plan.caller, &target.user, plan.record_route) else { return None };
     let from = message.from().ok()?;
     let token =
-        Token { caller: Leg { flow: outgoing.source, user: caller.clone() }, callee: Leg { flow: target.flow, user: callee.clone() } };
+        Token { caller: Leg { flow: outgoing.source, user: caller.clone() }, callee: Leg { flow: target.flow(), user: callee.clone() } };
     let dialog = dialog_hash(&desk.seed, message.call_id().ok()?, from.tag().unwrap_or_default());
     desk.tokens.write(&token, dialog, &mut desk.random, now, out)
 }

@@ -1,3 +1,5 @@
+//! Which answer is the best, and how it is passed on (RFC 3261 §16.7).
+
 use bytes::Bytes;
 use sip::{Message, Name, Reply, Rewrite, Status, sdp::Unprotected};
 

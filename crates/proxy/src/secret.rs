@@ -1,17 +1,20 @@
+//! Keys derived from one key, and randomness that is an argument.
+
 use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
 
 /// The keys everything here is made with, derived from the one given at construction. It is not printed,
 /// compared or kept.
 pub(crate) struct Secret(hmac::Key);
 
 impl Secret {
-    pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
     /// A key for one purpose only.
-    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
-        bytes_of(&hmac::sign(&self.0, purpose.as_bytes()))
+    pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        bytes_of(&hmac::sign(&self.0, purpose.as_bytes())).into()
     }
 }
 
@@ -31,7 +34,7 @@ pub(crate) struct Generator {
 
 impl Generator {
     pub(crate) fn new(secret: &Secret) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret.derive("randomness")), block: 0, bytes: [0; 32], used: 32 }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.derive("randomness").as_slice()), block: 0, bytes: [0; 32], used: 32 }
     }
 
     /// The next bytes, at most 32.

@@ -1,3 +1,5 @@
+//! Who the proxy is, how long it waits, how much it holds.
+
 use std::time::Duration;
 
 use crate::MediaPolicy;
@@ -84,7 +86,7 @@ pub struct Limits {
     /// Bytes of those answers, everyone's together. Beyond it they are sent and forgotten as well.
     pub answers_bytes_max: usize,
     /// Bytes of requests on their way to one flow that has said nothing to them yet. Less than what waits for a slow
-    /// reader before it is cut off: otherwise whoever writes fast could cut off whom he writes to. More are answered 503.
+    /// reader before it is cut off: otherwise whoever writes fast could cut off whom they write to. More are answered 503.
     pub unheard_bytes_per_flow_max: usize,
     /// An ACK for a 2xx, which nothing is ever heard of. Larger ones are dropped.
     pub ack_bytes_max: usize,

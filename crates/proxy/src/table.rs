@@ -1,3 +1,5 @@
+//! All requests under way, found by number, by key, by flow and by the time they fall due.
+
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{BuildHasherDefault, Hasher},

@@ -1,3 +1,5 @@
+//! Record-Route tokens: both ends of a dialog, sealed into a URI.
+
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -65,8 +67,8 @@ const SEALED_LEN_MAX: usize = NONCE_LEN + PLAIN_LEN_MAX + TAG_LEN;
 impl Tokens {
     pub(crate) fn new(secret: &Secret, start: Instant, age_max: Duration) -> Self {
         // The key has the length the cipher wants, so this cannot fail.
-        #[allow(clippy::expect_used)]
-        let key = UnboundKey::new(&AES_256_GCM_SIV, &secret.derive("record-route token")).expect("256 bits are a key");
+        #[expect(clippy::expect_used, reason = "see above")]
+        let key = UnboundKey::new(&AES_256_GCM_SIV, secret.derive("record-route token").as_slice()).expect("256 bits are a key");
         Self { key: LessSafeKey::new(key), start, age_max }
     }
 

@@ -81,7 +81,7 @@ impl Sim {
             also_named: Vec::new(),
             limits: node::Limits::default(),
         };
-        let node = Node::new(settings, directory(users), Secrets { proxy: [7; 32], challenger: [9; 32] }, now);
+        let node = Node::new(settings, directory(users), &Secrets { proxy: [7; 32].into(), challenger: [9; 32].into() }, now);
         Self { now, clock, authority, policy, server, node, wires: BTreeMap::new(), opened: 0, records: Vec::new() }
     }
 

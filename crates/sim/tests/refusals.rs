@@ -101,7 +101,11 @@ fn n16_a_to_tag_skips_no_check() {
 #[test]
 fn n16_a_route_that_is_not_ours_to_follow_is_refused() {
     let (mut sim, mut anna, bert) = two();
-    for route in ["<sip:evil.example;lr>", "<sip:Zm9yZ2Vk@fe1.contoso.example:5061;transport=tls;lr>"] {
+    for route in [
+        "<sip:evil.example;lr>",
+        "<sip:fe1.contoso.example;lr>, <sip:evil.example;lr>",
+        "<sip:Zm9yZ2Vk@fe1.contoso.example:5061;transport=tls;lr>",
+    ] {
         let message = anna.0.request("MESSAGE", BERT, &format!("Route: {route}\r\n"), "Hello");
         sim.say(anna.1, &message);
         assert_eq!(last_status(&mut sim, anna.1), Some(Status::FORBIDDEN), "{route}");

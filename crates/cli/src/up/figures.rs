@@ -25,7 +25,7 @@ fn set(Figures { registrations, node, sign_in, proxy }: &Figures) {
     }
     counter!("verbund_sign_ins_total").absolute(sign_in.accepted);
     for (outcome, count) in
-        [("forwarded", node.forwarded), ("answered", node.answered), ("refused", node.refused), ("challenged", node.challenged)]
+        [("forwarded", node.forwarded), ("answered", node.answered), ("refused", node.refused), ("challenged", node.challenged), ("dropped", node.dropped)]
     {
         counter!("verbund_sip_requests_total", "outcome" => outcome).absolute(count);
     }

@@ -158,8 +158,8 @@ fn node(start: &Start) -> anyhow::Result<Node> {
         also_named: vec![start.site.local_address().ip().to_string()],
         limits: node::Limits::default(),
     };
-    let secrets = Secrets { proxy: pki::random()?, challenger: pki::random()? };
-    Ok(Node::new(settings, directory, secrets, Instant::now()))
+    let secrets = Secrets { proxy: pki::random()?.into(), challenger: pki::random()?.into() };
+    Ok(Node::new(settings, directory, &secrets, Instant::now()))
 }
 
 fn site(start: &Start, health: Arc<Desk>, metrics: web::metrics::Metrics) -> Site {

@@ -125,13 +125,13 @@ fn best_of(method: &'static str, statuses: &[&str]) -> Message {
     if method == "INVITE" {
         scene.expect_status(ALICE, 100);
     }
-    let sent: Vec<Message> = targets.iter().map(|target| scene.expect_method(target.flow, method)).collect();
+    let sent: Vec<Message> = targets.iter().map(|target| scene.expect_method(crate::scene::flow_of(target), method)).collect();
     for ((status, target), request) in statuses.iter().zip(&targets).zip(&sent) {
-        let challenge = format!("WWW-Authenticate: Digest realm=\"{}\", nonce=\"1\"\r\n", target.flow.0);
+        let challenge = format!("WWW-Authenticate: Digest realm=\"{}\", nonce=\"1\"\r\n", crate::scene::flow_of(target).0);
         let headers = if status.starts_with("401") { challenge.as_str() } else { "" };
-        scene.reply_with(target.flow, request, status, headers, "");
+        scene.reply_with(crate::scene::flow_of(target), request, status, headers, "");
         if method == "INVITE" {
-            scene.expect_method(target.flow, "ACK");
+            scene.expect_method(crate::scene::flow_of(target), "ACK");
         }
     }
     let answer = scene.expect(ALICE);

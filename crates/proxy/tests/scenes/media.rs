@@ -110,8 +110,7 @@ fn the_question_is_the_same_for_requests() {
     let mut offer = Ask::invite();
     assert_eq!(scene.proxy.check_media(&message(&offer.text())), Ok(()));
     offer.body = CLEAR.to_owned();
-    let why = scene.proxy.check_media(&message(&offer.text())).unwrap_err();
-    assert!(scene.proxy.warning(why).starts_with("399 sip.verbund.test:5061 \""));
+    assert!(scene.proxy.check_media(&message(&offer.text())).is_err());
     offer.body = String::new();
     assert_eq!(scene.proxy.check_media(&message(&offer.text())), Ok(()), "an INVITE without an offer");
 }

@@ -119,7 +119,7 @@ impl World {
         ask.call_id = format!("call-{}", self.asked.len());
         ask.via = format!("SIP/2.0/TLS phone.invalid;branch=z9hG4bK-{}", self.asked.len());
         let target = |(place, q): &(usize, u16)| Target {
-            flow: self.flows[*place],
+            hop: locate::NextHop::Flow(self.flows[*place]),
             uri: format!("sip:bob@192.0.2.{place}"),
             q: *q,
             path: vec![],

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use locate::NextHop;
 use proxy::{Flow, Forward, Leg, MediaPolicy, NewRequest, Proxy, Route, Settings, Target, UserName};
 use sip::{Message, Name};
 
@@ -32,7 +33,7 @@ impl Scene {
         settings.realm = Some("verbund.test".to_owned());
         settings.aliases = vec!["verbund.test".to_owned()];
         change(&mut settings);
-        Self { proxy: Proxy::new(settings, key, now), now }
+        Self { proxy: Proxy::new(settings, &key, now), now }
     }
 
     /// A message comes in on a flow.
@@ -233,13 +234,19 @@ pub(crate) fn user(name: &str) -> UserName {
 /// A device of Bob's.
 pub(crate) fn device(flow: Flow, q: u16) -> Target {
     Target {
-        flow,
+        hop: NextHop::Flow(flow),
         uri: format!("sip:bob@192.0.2.{}:5061;transport=tls", flow.0),
         q,
         path: Vec::new(),
         user: Some(user("bob")),
         reached_as: None,
     }
+}
+
+/// The connection a target is reached on.
+pub(crate) fn flow_of(target: &Target) -> Flow {
+    let NextHop::Flow(flow) = target.hop;
+    flow
 }
 
 pub(crate) fn plan(targets: &[Target]) -> Forward {
