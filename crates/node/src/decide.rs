@@ -118,9 +118,11 @@ impl Node {
     fn decide_register(&mut self, flow: Flow, request: &Message, now: Instant) -> Asked<Decision> {
         self.check_registrar(request)?;
         let wanted = request.to().ok().and_then(|to| self.aor(&to.uri));
-        if let Some(user) = wanted.filter(|user| self.session_has(flow, user)) {
+        let certified = |user: &UserName| self.sessions.get(&flow).is_some_and(|session| session.is_certified(user));
+        if let Some(user) = wanted.filter(certified) {
             return Ok(Decision::Register { user });
         }
+        // A binding is what a password is asked for, each time anew: phones expect no less, and answer by themselves.
         let user = self.prove(flow, request, now)?;
         Ok(Decision::Register { user })
     }

@@ -31,6 +31,14 @@ impl Session {
         Self { peer, source: arrival.source, local: arrival.local.ip(), reached_as, users }
     }
 
+    /// Whether this user's certificate was shown and believed.
+    pub(crate) fn is_certified(&self, user: &UserName) -> bool {
+        match &self.peer {
+            Peer::Client { user: certified, .. } => certified.as_ref() == Some(user),
+            Peer::TrustedServer { .. } => false,
+        }
+    }
+
     /// Whether this user proved himself here.
     pub(crate) fn is_signed_in(&self, user: &UserName) -> bool {
         self.users.contains(user)

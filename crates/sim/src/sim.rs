@@ -96,14 +96,21 @@ impl Sim {
         self.try_connect(None).expect("the server lets a client in")
     }
 
-    /// Connects a phone with a certificate of this authority for `user`.
+    /// Connects a phone with the organisation's certificate for `user`.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn connect_certified(&mut self, user: &str) -> Result<Line, Refusal> {
+        let (chain, key) = user_certificate(&self.authority, user, self.wall());
+        self.try_connect(Some(ClientIdentity { chain, key: &key }))
+    }
+
+    /// The same with a certificate of another authority.
     ///
     /// # Errors
     /// It was refused.
     pub fn connect_with_certificate(&mut self, authority: &Authority, user: &str) -> Result<Line, Refusal> {
-        let key = Key::generate().unwrap();
-        let user = SipUser::new(user, Self::DOMAIN.parse().unwrap()).unwrap();
-        let chain = authority.issue_user(&user, &key.public(), self.wall()).unwrap().chain;
+        let (chain, key) = user_certificate(authority, user, self.wall());
         self.try_connect(Some(ClientIdentity { chain, key: &key }))
     }
 
@@ -269,6 +276,12 @@ impl Sim {
             }
         }
     }
+}
+
+fn user_certificate(authority: &Authority, user: &str, now: SystemTime) -> (Vec<pki::CertificateDer<'static>>, Key) {
+    let key = Key::generate().unwrap();
+    let user = SipUser::new(user, Sim::DOMAIN.parse().unwrap()).unwrap();
+    (authority.issue_user(&user, &key.public(), now).unwrap().chain, key)
 }
 
 fn directory(users: &[&str]) -> Directory {

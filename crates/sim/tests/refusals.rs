@@ -209,6 +209,13 @@ fn n28_a_bad_certificate_never_falls_back_to_a_password() {
 }
 
 #[test]
+fn n28_the_certificate_of_a_user_who_is_no_more_opens_nothing() {
+    let mut sim = Sim::new(&["anna"]);
+    let line = sim.connect_certified("carl").unwrap();
+    assert!(!sim.is_open(line));
+}
+
+#[test]
 fn n11_a_server_on_the_client_port_is_refused() {
     let mut sim = Sim::new(&["anna"]);
     let refusal = sim.connect_as_server("fe9.contoso.example").unwrap_err();

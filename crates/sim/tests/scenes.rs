@@ -48,6 +48,34 @@ fn a_user_signs_in_with_sha_256_and_with_md5() {
 }
 
 #[test]
+fn a_user_with_a_certificate_needs_no_password() {
+    let mut sim = Sim::new(&["anna", "bert"]);
+    let mut anna = sim.phone("anna");
+    let line = sim.connect_certified("anna").unwrap();
+    let register = anna.register("");
+    sim.say(line, &register);
+    assert_eq!(status(&sim.heard_one(line)), Status::OK);
+    let message = anna.request("MESSAGE", BERT, "", "Hello");
+    sim.say(line, &message);
+    assert_eq!(status(&sim.heard_one(line)), Status::TEMPORARILY_UNAVAILABLE);
+    // It is Anna's, and nobody else's.
+    let other = sim.phone("bert").register("");
+    sim.say(line, &other);
+    assert_eq!(status(&sim.heard_one(line)), Status::UNAUTHORIZED);
+}
+
+#[test]
+fn a_binding_asks_for_the_password_each_time_and_a_message_does_not() {
+    let (mut sim, mut anna, bert) = two();
+    let register = anna.0.register("");
+    sim.say(anna.1, &register);
+    assert_eq!(status(&sim.heard_one(anna.1)), Status::UNAUTHORIZED);
+    let message = anna.0.request("MESSAGE", BERT, "", "Hello");
+    sim.say(anna.1, &message);
+    assert_eq!(sim.heard_one(bert.1).method(), "MESSAGE");
+}
+
+#[test]
 fn a_message_reaches_every_device_and_its_answer_comes_back() {
     let (mut sim, mut anna, bert) = two();
     let mut second = sim.phone("bert").device(2);
