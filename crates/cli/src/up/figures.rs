@@ -24,9 +24,13 @@ fn set(Figures { registrations, node, sign_in, proxy }: &Figures) {
         counter!("verbund_sign_in_failures_total", "reason" => reason).absolute(count);
     }
     counter!("verbund_sign_ins_total").absolute(sign_in.accepted);
-    for (outcome, count) in
-        [("forwarded", node.forwarded), ("answered", node.answered), ("refused", node.refused), ("challenged", node.challenged), ("dropped", node.dropped)]
-    {
+    for (outcome, count) in [
+        ("forwarded", node.forwarded),
+        ("answered", node.answered),
+        ("refused", node.refused),
+        ("challenged", node.challenged),
+        ("dropped", node.dropped),
+    ] {
         counter!("verbund_sip_requests_total", "outcome" => outcome).absolute(count);
     }
     let unprotected = node.media_refused + proxy.unprotected_provisionals + proxy.unprotected_answers;
