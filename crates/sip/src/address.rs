@@ -1,8 +1,8 @@
-use std::borrow::Cow;
+//! The value of From, To, Contact, Route and their kin: a display name, a URI, parameters.
 
 use crate::{
     Params, Uri,
-    chars::{cut, cut_before, end_of_quoted, find_outside_quotes, is_space, is_token_byte, trim, unescape_quoted, without_quotes},
+    chars::{cut, cut_before, end_of_quoted, find_outside_quotes, is_space, is_token_byte, trim},
 };
 
 /// `"Name" <uri>;params` or `uri;params` (RFC 3261 §20.10: without brackets the parameters are the header's).
@@ -52,15 +52,6 @@ impl<'m> NameAddr<'m> {
     #[must_use]
     pub fn tag(&self) -> Option<&'m str> {
         self.params.value("tag").filter(|tag| !tag.is_empty())
-    }
-
-    /// The display name as people read it: without quotes, `\"` resolved.
-    #[must_use]
-    pub fn display_unquoted(&self) -> Cow<'m, str> {
-        match self.display.starts_with('"') {
-            true => unescape_quoted(without_quotes(self.display)),
-            false => self.display.into(),
-        }
     }
 }
 
@@ -114,11 +105,5 @@ mod tests {
     fn some_headers_need_the_brackets() {
         assert!(NameAddr::parse_bracketed("sip:a@b").is_none());
         assert!(NameAddr::parse_bracketed("<sip:a@b;lr>").is_some());
-    }
-
-    #[test]
-    fn a_display_name_is_read_without_its_quotes() {
-        assert_eq!(NameAddr::parse(r#""a \"b\"" <sip:a@b>"#).unwrap().display_unquoted(), r#"a "b""#);
-        assert_eq!(NameAddr::parse("a b <sip:a@b>").unwrap().display_unquoted(), "a b");
     }
 }

@@ -1,3 +1,5 @@
+//! Messages of our own: responses, the ACK of a failure, CANCEL. Changing somebody else's message is `rewrite`'s.
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{Message, Name, Status, chars::is_token};

@@ -1,3 +1,5 @@
+//! The value of an authentication header, read into scheme and parameters. Whether it proves anything is `registrar`'s affair.
+
 use std::{borrow::Cow, fmt};
 
 use crate::chars::{is_param_value, is_space, is_token, split_outside_quotes, trim, unescape_quoted, without_quotes};

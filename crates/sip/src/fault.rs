@@ -1,3 +1,5 @@
+//! What can be wrong with a message, in words for an administrator and as a status for the sender.
+
 use std::fmt;
 
 use crate::{Name, Status};

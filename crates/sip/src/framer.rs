@@ -1,11 +1,12 @@
+//! A byte stream becomes messages and keep-alives; where it cannot, it ends.
+
 use bytes::BytesMut;
 
 use crate::{Fault, Limits, Message, Reason, scan::Scan};
 
 /// What stands in a stream, one after the other.
 #[derive(Debug)]
-// A message lives in its frame for a moment only; a box would be an allocation for each of them.
-#[allow(clippy::large_enum_variant)]
+#[expect(clippy::large_enum_variant, reason = "a message lives in its frame for a moment only; a box would be an allocation for each")]
 pub enum Frame {
     /// A whole message.
     Message(Message),

@@ -1,3 +1,5 @@
+//! A host and its port, as URI and Via write them. Nothing is looked up.
+
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr},

@@ -1,3 +1,5 @@
+//! How large a message may be.
+
 /// How large a message may be. Everything a peer can make grow has a limit with a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {

@@ -1,3 +1,5 @@
+//! A message as it came, and the questions it answers.
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -78,6 +80,10 @@ impl Message {
     pub(crate) fn text(&self, from: u16, to: u16) -> &str {
         // The scan refused heads that are not UTF-8, and spans begin and end at ASCII bytes.
         std::str::from_utf8(&self.bytes[usize::from(from)..usize::from(to)]).unwrap_or_default()
+    }
+
+    pub(crate) fn value(&self, span: &Span) -> &str {
+        self.text(span.value, span.value_end)
     }
 
     /// Head text at offsets that lie inside one field.
@@ -167,14 +173,14 @@ impl Message {
         self.head.fields.iter().map(|span| Field {
             name: span.name,
             raw_name: self.text(span.line, span.name_end),
-            value: self.text(span.value, span.value_end),
+            value: self.value(span),
         })
     }
 
     /// The value of the first field of this name.
     #[must_use]
     pub fn first(&self, name: Name) -> Option<&str> {
-        self.span(name).map(|span| self.text(span.value, span.value_end))
+        self.span(name).map(|span| self.value(span))
     }
 
     pub(crate) fn span(&self, name: Name) -> Option<&Span> {
@@ -183,7 +189,7 @@ impl Message {
 
     /// The value of each field of this name, not split.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &str> {
-        self.head.fields.iter().filter(move |span| span.name == name).map(|span| self.text(span.value, span.value_end))
+        self.head.fields.iter().filter(move |span| span.name == name).map(|span| self.value(span))
     }
 
     /// The values of a header that may be a comma list, from all its fields in order.
@@ -200,12 +206,12 @@ impl Message {
     /// The values of each field of this name, with where the field's value begins.
     fn list_at(&self, name: Name) -> impl Iterator<Item = (&str, usize)> {
         let fields = self.head.fields.iter().filter(move |span| span.name == name);
-        fields.flat_map(|span| list(self.text(span.value, span.value_end)).map(|text| (text, usize::from(span.value))))
+        fields.flat_map(|span| list(self.value(span)).map(|text| (text, usize::from(span.value))))
     }
 
     fn read<'m, T>(&'m self, name: Name, read: impl FnOnce(&'m str) -> Option<T>) -> Result<T, Fault> {
         let span = self.span(name).ok_or(Fault::new(Reason::Missing(name), self.head_end()))?;
-        read(self.text(span.value, span.value_end)).ok_or(Fault::new(Reason::Malformed(name), usize::from(span.value)))
+        read(self.value(span)).ok_or(Fault::new(Reason::Malformed(name), usize::from(span.value)))
     }
 
     /// The topmost Via: the hop a response goes to.
@@ -251,7 +257,7 @@ impl Message {
     /// Missing, malformed, or out of range.
     pub fn cseq(&self) -> Result<CSeq<'_>, Fault> {
         let span = self.span(Name::CSeq).ok_or(Fault::new(Reason::Missing(Name::CSeq), self.head_end()))?;
-        CSeq::parse(self.text(span.value, span.value_end)).map_err(|reason| Fault::new(reason, usize::from(span.value)))
+        CSeq::parse(self.value(span)).map_err(|reason| Fault::new(reason, usize::from(span.value)))
     }
 
     /// A number header such as `Expires`; `None` when it is not there.
@@ -259,7 +265,7 @@ impl Message {
     /// # Errors
     /// Not a number, or larger than `max`.
     pub fn number(&self, name: Name, max: u32) -> Result<Option<u32>, Fault> {
-        let read = |span: &Span| number(name, self.text(span.value, span.value_end), max, usize::from(span.value));
+        let read = |span: &Span| number(name, self.value(span), max, usize::from(span.value));
         self.span(name).map(read).transpose()
     }
 

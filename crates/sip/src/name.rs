@@ -1,3 +1,5 @@
+//! The names of headers, long, compact and in any case.
+
 use std::fmt;
 
 macro_rules! names {

@@ -1,3 +1,5 @@
+//! Parameters behind a semicolon, in headers and URIs.
+
 use std::borrow::Cow;
 
 use crate::chars::{cut, is_param_value, is_token, split_outside_quotes, trim, unescape_quoted, without_quotes};

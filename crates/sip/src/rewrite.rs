@@ -1,3 +1,5 @@
+//! A message copied through with a few planned changes, and no other byte touched.
+
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -32,6 +34,13 @@ struct Patch<'m> {
     text: Text<'m>,
 }
 
+impl Patch<'_> {
+    /// Whether it changes something within this range; new fields above it do not count.
+    fn is_in(&self, range: &Range<usize>) -> bool {
+        self.from < self.to && range.start <= self.from && self.to <= range.end
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Text<'m> {
     Nothing,
@@ -48,7 +57,7 @@ impl<'m> Rewrite<'m> {
         if let Some(span) = message.span(Name::ContentLength)
             && !is_plain_length(message.as_bytes(), span)
         {
-            rewrite.replace(span.whole(), Text::Field(Name::ContentLength.as_str(), message.text(span.value, span.value_end)));
+            rewrite.replace(span.whole(), Text::Field(Name::ContentLength.as_str(), message.value(span)));
         }
         rewrite
     }
@@ -117,7 +126,7 @@ impl<'m> Rewrite<'m> {
 
     /// The fields of this name for whose value `unwanted` says yes go.
     pub fn remove_where(&mut self, name: Name, mut unwanted: impl FnMut(&str) -> bool) -> &mut Self {
-        self.remove_spans(|span, message| span.name == name && unwanted(message.text(span.value, span.value_end)))
+        self.remove_spans(|span, message| span.name == name && unwanted(message.value(span)))
     }
 
     /// The value of the first field of this name, or a new field.
@@ -173,15 +182,14 @@ impl<'m> Rewrite<'m> {
         self
     }
 
-    /// The change already planned inside a field; new fields above it do not count.
+    /// The change already planned inside a field.
     fn patch_in(&self, range: &Range<usize>) -> Option<&Patch<'m>> {
-        self.patches.iter().find(|patch| patch.from < patch.to && range.start <= patch.from && patch.to <= range.end)
+        self.patches.iter().find(|patch| patch.is_in(range))
     }
 
     /// What was planned for this range before counts no more.
     fn forget(&mut self, range: &Range<usize>) {
-        let inside = |patch: &Patch<'_>| patch.from < patch.to && range.start <= patch.from && patch.to <= range.end;
-        self.patches.retain(|patch| !inside(patch));
+        self.patches.retain(|patch| !patch.is_in(range));
     }
 
     fn insert(&mut self, at: usize, name: &'m str, value: &'m str) -> &mut Self {

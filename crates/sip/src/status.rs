@@ -1,3 +1,5 @@
+//! Status codes and the standard's words for them.
+
 use std::fmt;
 
 /// A response's status code (RFC 3261 §7.2), 100 to 699.

@@ -1,4 +1,6 @@
-use std::{borrow::Cow, fmt};
+//! URIs: read strictly, compared by RFC 3261 §19.1.4, never unescaped on the way.
+
+use std::fmt;
 
 use smallvec::SmallVec;
 
@@ -105,18 +107,6 @@ impl<'m> Uri<'m> {
     #[must_use]
     pub fn is_sip(&self) -> bool {
         matches!(self.scheme, Scheme::Sip | Scheme::Sips)
-    }
-
-    /// The user part with its escapes resolved, for looking a user up, never for splitting or for
-    /// writing back. `None` without a user part, or when the escapes do not make UTF-8 text.
-    #[must_use]
-    pub fn user_unescaped(&self) -> Option<Cow<'m, str>> {
-        let user = self.user?;
-        if !user.contains('%') {
-            return Some(user.into());
-        }
-        let bytes = Escapes(user.as_bytes()).map(|(byte, _)| byte).collect();
-        String::from_utf8(bytes).ok().map(Cow::Owned)
     }
 
     /// Whether both name the same thing by RFC 3261 §19.1.4. Nothing is allocated.
@@ -320,12 +310,5 @@ mod tests {
     #[test]
     fn a_password_is_not_printed() {
         assert!(!format!("{:?}", Uri::parse("sip:a:secret@b").unwrap()).contains("secret"));
-    }
-
-    #[test]
-    fn escapes_resolve_to_text_or_to_nothing() {
-        assert_eq!(Uri::parse("sip:%61l@b").unwrap().user_unescaped().unwrap(), "al");
-        assert_eq!(Uri::parse("sip:%ff@b").unwrap().user_unescaped(), None);
-        assert_eq!(Uri::parse("sip:b").unwrap().user_unescaped(), None);
     }
 }

@@ -1,3 +1,5 @@
+//! The value of Via: one hop of the way back.
+
 use crate::{
     Host, Params,
     chars::{cut, cut_before, is_space, is_token, trim},

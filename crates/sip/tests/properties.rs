@@ -185,8 +185,8 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_values_panic(text in "[ -~\u{e4}\r\n\t\0]{0,60}") {
-        let _ = Uri::parse(&text).map(|uri| (uri.user_unescaped().is_some(), uri.same_as(&uri)));
-        let _ = NameAddr::parse(&text).map(|address| (address.tag(), address.display_unquoted().len()));
+        let _ = Uri::parse(&text).map(|uri| uri.same_as(&uri));
+        let _ = NameAddr::parse(&text).map(|address| address.tag().map(str::len));
         let _ = Via::parse(&text).map(|via| via.branch());
         let _ = Credentials::parse(&text).map(|credentials| credentials.unquoted("x").is_some());
     }
