@@ -1,3 +1,5 @@
+//! One binding: a contact, the flow that leads to it, and what a request finds there.
+
 use std::time::{Duration, Instant};
 
 use sip::Uri;

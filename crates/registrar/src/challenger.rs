@@ -1,3 +1,7 @@
+//! Do these credentials prove who sent the request? Challenges are made here, answers judged (RFC 7616, 8760).
+//!
+//! The hashing is `digest`'s, the rate of guessing `throttle`'s; what the client is told is the caller's choice.
+
 use std::{
     net::IpAddr,
     time::{Duration, Instant},
@@ -59,7 +63,7 @@ pub struct Challenge {
 
 /// What happened, for the metrics.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[allow(missing_docs)] // the names are those of the cases of `Denied`
+#[expect(missing_docs, reason = "the names are those of the cases of `Denied`")]
 pub struct ChallengerCounters {
     pub challenged: u64,
     pub accepted: u64,

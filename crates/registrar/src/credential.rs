@@ -1,3 +1,5 @@
+//! What the server keeps in place of a password, and the directory it is looked up in.
+
 use std::{collections::HashMap, fmt};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;

@@ -1,3 +1,5 @@
+//! Why a REGISTER changed nothing, and how that is answered.
+
 use std::time::Duration;
 
 use sip::{Name, Status};

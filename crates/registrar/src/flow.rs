@@ -1,3 +1,5 @@
+//! The number of a client connection, never used twice.
+
 use std::fmt;
 
 /// One client connection (RFC 5626 §2). Numbers are never used twice, so what was said about a dead

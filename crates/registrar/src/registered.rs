@@ -1,3 +1,5 @@
+//! What a REGISTER may ask for (limits), and what its answer says when it was granted.
+
 use std::{borrow::Cow, time::Duration};
 
 use sip::Name;

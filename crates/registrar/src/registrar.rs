@@ -1,3 +1,6 @@
+//! The bindings of all users: changed by REGISTER, asked by requests, ended by time and by the death of a flow.
+//! Who sent the REGISTER was settled before, by `Challenger` or a certificate.
+
 use std::{collections::HashMap, time::Instant};
 
 use sip::Message;
@@ -163,12 +166,6 @@ impl Registrar {
             alternative: alive[..at].iter().any(|earlier| earlier.is_of(binding.instance.as_deref())),
         };
         alive.iter().enumerate().map(target).collect()
-    }
-
-    /// Whether the user can be reached at all.
-    #[must_use]
-    pub fn is_bound(&self, user: &UserName, now: Instant) -> bool {
-        self.users.get(user).is_some_and(|bindings| bindings.list.iter().any(|binding| binding.is_alive(now)))
     }
 
     /// The flow died: so do its bindings. Tells how many.

@@ -87,7 +87,7 @@ impl Default for ThrottleLimits {
 }
 
 /// Debts by key: each wrong guess costs one interval of waiting, paid back by time alone. Success pays
-/// nothing back, or an attacker with an account of his own could wash his source clean.
+/// nothing back, or an attacker with an account of their own could wash their source clean.
 struct Debts<K> {
     free_at: HashMap<K, Instant>,
     by_time: BTreeSet<(Instant, K)>,

@@ -1,3 +1,5 @@
+//! The names of users, read once into a type that cannot be wrong.
+
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use sip::Uri;

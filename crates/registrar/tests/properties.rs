@@ -80,7 +80,7 @@ proptest! {
                 Step::DropUser(who) => {
                     registrar.drop_user(&user(USERS[who]));
                     model.retain(|row| row.0 != who);
-                    prop_assert!(!registrar.is_bound(&user(USERS[who]), now));
+                    prop_assert!(registrar.targets(&user(USERS[who]), None, now).is_empty());
                 }
                 Step::Wait { secs, clean } => {
                     clock += secs;
