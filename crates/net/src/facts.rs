@@ -1,3 +1,6 @@
+//! What is known of a connection: who is at the other end of the wire, since when, and what TLS agreed on. What follows
+//! from it is judged elsewhere.
+
 use std::{
     net::SocketAddr,
     time::{Instant, SystemTime},

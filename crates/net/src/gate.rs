@@ -1,10 +1,13 @@
+//! Where `net` asks `trust`: each handshake becomes one verdict, one event, one count and one record. The verdict itself
+//! is `trust`'s.
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
-use pki::{CertificateDer, Key};
+use pki::CertificateDer;
 use registrar::Flow;
 use rustls::ServerConfig;
 use trust::{
@@ -17,7 +20,6 @@ use crate::{facts::Facts, meters, server_name};
 /// The way to `trust`: its TLS configuration, its question after each handshake, and the records of its answers.
 pub struct Gate {
     listener: Listener,
-    identity: Arc<ServerIdentity>,
     policy: Arc<LivePolicy>,
     tls: Arc<ServerConfig>,
     records: Mutex<Records>,
@@ -30,8 +32,8 @@ impl Gate {
     /// # Errors
     /// The TLS library lacks what is needed.
     pub fn new(listener: Listener, identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Self, TlsFault> {
-        let config = server_config(listener, Arc::clone(&identity), Arc::clone(&policy), clock)?;
-        Ok(Self { listener, identity, policy, tls: server_name::overhear(&config), records: Mutex::default() })
+        let config = server_config(listener, identity, Arc::clone(&policy), clock)?;
+        Ok(Self { listener, policy, tls: server_name::overhear(&config), records: Mutex::default() })
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
@@ -77,9 +79,5 @@ impl Gate {
 
     pub(crate) fn decisions(&self, limit: usize) -> Vec<DecisionRecord> {
         self.records().newest_first().take(limit).cloned().collect()
-    }
-
-    pub(crate) fn set_certificate(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
-        self.identity.replace(chain, key)
     }
 }

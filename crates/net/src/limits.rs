@@ -1,3 +1,5 @@
+//! The bounds of the rim, by name: connections, handshakes, bytes and waits (row N38).
+
 use std::time::Duration;
 
 /// Everything a stranger can make grow or last, with its bound. The defaults carry an organisation behind one NAT

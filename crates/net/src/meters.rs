@@ -1,3 +1,5 @@
+//! What `net` counts, and the names under which it is read.
+
 use metrics::{Counter, Gauge, counter, gauge};
 
 /// Counters with their labels already looked up: counting a message is one addition.

@@ -1,3 +1,5 @@
+//! A server from its socket to its orderly end, and the handle by which others speak to it while it runs.
+
 use std::{
     io,
     net::SocketAddr,
@@ -6,14 +8,13 @@ use std::{
 };
 
 use node::{Figures, Registration};
-use pki::{CertificateDer, Key};
 use registrar::{Credential, Flow, UserName};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
-use trust::{DecisionRecord, tls::TlsFault};
+use trust::DecisionRecord;
 
 use crate::{
     BindError, Connection, Core, Limits,
@@ -170,14 +171,6 @@ impl Handle {
     #[must_use]
     pub fn decisions(&self, limit: usize) -> Vec<DecisionRecord> {
         self.shared.gate.decisions(limit)
-    }
-
-    /// Shows another certificate from the next handshake on; open connections stay.
-    ///
-    /// # Errors
-    /// The key is not that of the leaf; the old certificate stays.
-    pub fn set_certificate(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
-        self.shared.gate.set_certificate(chain, key)
     }
 
     /// Begins the orderly end: no new connections, the open ones are told, [`Server::run`] returns. Returns at once.

@@ -1,3 +1,5 @@
+//! What the tasks of all connections of one server have in common.
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},

@@ -89,7 +89,7 @@ impl Seat {
     const UNCOUNTED_BYTES: usize = 8 * 1024;
 
     /// Notes that this connection holds so many bytes of a message that is not whole. `false` when its source, or all
-    /// together, would hold more than they may: memory that a stranger fills before anybody could be asked who he is.
+    /// together, would hold more than they may: memory that a stranger fills before anybody could be asked who they are.
     pub(crate) fn hold_unfinished(&mut self, bytes: usize) -> bool {
         let counted = if bytes > Self::UNCOUNTED_BYTES { bytes } else { 0 };
         let before = std::mem::replace(&mut self.unfinished, counted);

@@ -148,13 +148,13 @@ async fn a_new_certificate_is_shown_from_the_next_handshake_on_and_open_connecti
     let leaf = |phone: &Phone| phone.stream.get_ref().1.peer_certificates().unwrap()[0].clone();
     let mut before = server.phone().await;
     let (chain, key) = server.pki.new_server_certificate();
-    server.handle.set_certificate(chain.clone(), &key).unwrap();
+    server.pki.identity.replace(chain.clone(), &key).unwrap();
     let mut after = server.phone().await;
     assert_eq!(leaf(&after), chain[0]);
     assert_ne!(leaf(&before), chain[0]);
     before.check_alive().await;
     after.check_alive().await;
     let (chain, _) = server.pki.new_server_certificate();
-    assert!(server.handle.set_certificate(chain, &key).is_err(), "a key that does not fit changes nothing");
+    assert!(server.pki.identity.replace(chain, &key).is_err(), "a key that does not fit changes nothing");
     server.phone().await.check_alive().await;
 }

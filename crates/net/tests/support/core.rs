@@ -1,3 +1,5 @@
+//! A small core in place of `node::Node`: it notes what it is told and says what a test wants said.
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

@@ -1,3 +1,5 @@
+//! A phone over a real socket: connects, sends, and waits for what comes.
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, pki_types::ServerName};

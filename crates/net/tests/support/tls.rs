@@ -1,3 +1,5 @@
+//! An organisation made for a test, and the TLS configurations of its clients, good and bad.
+
 use std::{sync::Arc, time::SystemTime};
 
 use net::Gate;
@@ -15,7 +17,8 @@ pub const SERVER_NAME: &str = "sip.verbund.test";
 /// An organisation of the test's own.
 pub struct TestPki {
     authority: Authority,
-    identity: Arc<ServerIdentity>,
+    /// What the server shows; replaced as `trust` allows.
+    pub identity: Arc<ServerIdentity>,
     policy: Arc<LivePolicy>,
 }
 
