@@ -1,3 +1,5 @@
+//! The scene itself: one server, its phones, the wires between them, and a clock that the test moves.
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

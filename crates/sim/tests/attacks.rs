@@ -59,7 +59,7 @@ fn n16_no_older_header_says_who_calls() {
     assert!(!String::from_utf8_lossy(answer.as_bytes()).contains("boss"));
 }
 
-/// A callee who writes another transaction's words into his answer would answer for somebody else.
+/// A callee who writes another transaction's words into their answer would answer for somebody else.
 #[test]
 fn a_response_answers_the_request_it_was_asked_and_no_other() {
     for (own, other) in [
@@ -82,7 +82,7 @@ fn a_response_answers_the_request_it_was_asked_and_no_other() {
     }
 }
 
-/// With a Record-Route of his own a callee would lead the caller's phone to any address, over any transport (P2).
+/// With a Record-Route of their own a callee would lead the caller's phone to any address, over any transport (P2).
 #[test]
 fn a_callee_cannot_lead_the_dialog_past_us() {
     for way in ["", "Record-Route: <sip:192.0.2.66:5060;transport=udp;lr>\r\n", "ours, <sip:192.0.2.66:5060;transport=udp;lr>\r\n"] {

@@ -196,8 +196,8 @@ fn close(connection: Connection, path: &Path) {
     }
 }
 
-/// One transaction for all; when that fails, one for each, so that nobody suffers from a neighbour and each learns his
-/// own reason.
+/// One transaction for all; when that fails, one for each, so that nobody suffers from a neighbour and each learns
+/// their own reason.
 fn commit_group(connection: &Connection, path: &Path, mut group: Vec<Box<dyn Work>>) {
     match transaction(connection, &mut group) {
         Ok(()) => group.into_iter().for_each(|work| work.answer(None)),
