@@ -92,8 +92,9 @@ fn half_made(data: &Path, missing: &str) -> anyhow::Error {
 /// It cannot be written; it is then as empty as before.
 pub(crate) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::Result<store::Lock> {
     let existed = data.exists();
-    files::make_dir(data).context("choose another directory with --data")?;
-    files::make_private_dir(data).context("choose another directory with --data")?;
+    files::make_dir(data)
+        .and_then(|()| files::make_private_dir(data))
+        .map_err(|error| anyhow!("{error:#}; choose another directory with --data"))?;
     let lock = store::Lock::acquire(data)?;
     // Another process may have been quicker between the look and the lock.
     ensure!(!data.join(Layout::MANIFEST).exists(), "another verbund just made an organisation in {}: start again", data.display());

@@ -1,3 +1,5 @@
+//! The commands that speak to a running server, and what they say.
+
 use std::{io::Write as _, process::Stdio};
 
 use crate::common::{

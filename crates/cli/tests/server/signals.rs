@@ -1,3 +1,5 @@
+//! What the server does when a signal comes.
+
 use std::{fs, net::TcpStream};
 
 use crate::common::{phone::Phone, verbund::Verbund};

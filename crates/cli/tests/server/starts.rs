@@ -1,3 +1,5 @@
+//! What a start makes, prints and leaves as it was.
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
