@@ -280,3 +280,20 @@ fn every_torture_message_is_framed_the_same_however_it_is_cut() {
         }
     }
 }
+
+/// The same for messages of our own, which are always here.
+#[test]
+fn own_messages_are_framed_the_same_however_they_are_cut() {
+    let head = "Via: SIP/2.0/TLS a.example;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: 1\r\n";
+    let ordinary = format!("INVITE sip:b@example.com SIP/2.0\r\n{head}CSeq: 1 INVITE\r\nContent-Length: 5\r\n\r\nv=0\r\n");
+    let folded = format!("MESSAGE sip:b@example.com SIP/2.0\r\n{head}CSeq: 1\r\n  MESSAGE\r\nSubject : one\r\n\ttwo\r\nl:\r\n 2\r\n\r\nhi");
+    let response = format!("SIP/2.0 200 \r\n{head}CSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n");
+    let text =
+        format!("MESSAGE sip:b@example.com SIP/2.0\r\n{head}Subject: \u{e4}\u{20ac}\r\nCSeq: 1 MESSAGE\r\nContent-Length: 4\r\n\r\n");
+    let binary = [text.as_bytes(), b"\r\n\0\xff"].concat();
+    for message in [ordinary.as_bytes(), folded.as_bytes(), response.as_bytes(), &binary] {
+        assert_eq!(check_cuts(message), [Told::Message(message.to_vec())]);
+        let told = check_cuts(&[message, SECOND.as_bytes()].concat());
+        assert_eq!(told, [Told::Message(message.to_vec()), Told::Message(SECOND.into())]);
+    }
+}
