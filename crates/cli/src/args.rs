@@ -10,6 +10,8 @@ use registrar::UserName;
 #[derive(Debug, Parser)]
 #[command(name = "verbund", version, propagate_version = true, max_term_width = 110)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) data: Data,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -39,19 +41,17 @@ pub(crate) enum Command {
     },
 }
 
-/// Which data directory is meant.
+/// Which data directory is meant; may stand before or after the words of a command.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct Data {
     /// The data directory [default: $XDG_DATA_HOME/verbund, else ~/.local/share/verbund]
-    #[arg(long, value_name = "DIR", env = "VERBUND_DATA", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(long, global = true, value_name = "DIR", env = "VERBUND_DATA", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 }
 
 /// `verbund up`
 #[derive(Debug, Group)]
 pub(crate) struct Up {
-    #[command(flatten)]
-    pub(crate) data: Data,
     /// The SIP domain of the organisation; settled by the first start [default: verbund.test]
     #[arg(long, value_name = "DOMAIN", value_parser = Fqdn::parse)]
     pub(crate) domain: Option<Fqdn>,
@@ -100,8 +100,6 @@ pub(crate) enum LogFormat {
 /// What every question to the running server takes.
 #[derive(Debug, Group)]
 pub(crate) struct Admin {
-    #[command(flatten)]
-    pub(crate) data: Data,
     /// Answer as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -14,12 +14,13 @@ use crate::{
 /// # Errors
 /// One sentence for the person who typed it; exit code 1.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match args.command {
-        Command::Up(up) => up::run(&up)?,
-        Command::User(command) => remote::user(&command)?,
-        Command::Status(admin) => remote::status(&admin)?,
-        Command::Cert(command) => remote::cert(&command)?,
-        Command::Decisions(admin) => remote::decisions(&admin)?,
+    let Args { data, command } = args;
+    match command {
+        Command::Up(up) => up::run(&data, &up)?,
+        Command::User(command) => remote::user(&data, &command)?,
+        Command::Status(admin) => remote::status(&data, &admin)?,
+        Command::Cert(command) => remote::cert(&data, &command)?,
+        Command::Decisions(admin) => remote::decisions(&data, &admin)?,
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
         Command::Completions { shell } => completions(shell)?,
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use web::admin::{self, Certificate, Client, Created, Decision, Status};
 
 use crate::{
-    args::{Admin, Cert, NamedUser, User},
+    args::{Admin, Cert, Data, NamedUser, User},
     output::{self, Paint, printable, table},
     up,
 };
@@ -19,8 +19,8 @@ const PASSWORD_INPUT_BYTES_MAX: u64 = 1024;
 /// How many decisions are listed.
 const DECISIONS: usize = 50;
 
-fn client(admin: &Admin) -> anyhow::Result<Client> {
-    Ok(Client::new(&up::data_dir(&admin.data)?))
+fn client(data: &Data) -> anyhow::Result<Client> {
+    Ok(Client::new(&up::data_dir(data)?))
 }
 
 /// Runs one question; there is no other work, so one thread will do.
@@ -37,22 +37,22 @@ fn answer(admin: &Admin, value: &impl Serialize, text: impl FnOnce(Paint) -> Str
 ///
 /// # Errors
 /// No server runs, or it says no; both with the cure.
-pub(crate) fn user(command: &User) -> anyhow::Result<()> {
+pub(crate) fn user(data: &Data, command: &User) -> anyhow::Result<()> {
     match command {
         User::Add(named) => {
             let password = chosen_password(named)?;
-            created(named, &ask(client(&named.admin)?.add_user(&named.name, password))?)
+            created(named, &ask(client(data)?.add_user(&named.name, password))?)
         }
         User::Password(named) => {
             let password = chosen_password(named)?;
-            created(named, &ask(client(&named.admin)?.set_password(&named.name, password))?)
+            created(named, &ask(client(data)?.set_password(&named.name, password))?)
         }
         User::List(admin) => {
-            let users = ask(client(admin)?.users())?;
+            let users = ask(client(data)?.users())?;
             answer(admin, &users, |_| users.iter().map(|user| printable(&user.aor) + "\n").collect())
         }
         User::Remove { name, admin } => {
-            ask(client(admin)?.remove_user(name))?;
+            ask(client(data)?.remove_user(name))?;
             answer(admin, &serde_json::json!({ "removed": name.as_str() }), |_| format!("{name} is removed and signed out.\n"))
         }
     }
@@ -82,8 +82,8 @@ fn created(named: &NamedUser, created: &Created) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// No server runs.
-pub(crate) fn status(admin: &Admin) -> anyhow::Result<()> {
-    let status = ask(client(admin)?.status())?;
+pub(crate) fn status(data: &Data, admin: &Admin) -> anyhow::Result<()> {
+    let status = ask(client(data)?.status())?;
     answer(admin, &status, |paint| status_text(&status, paint))
 }
 
@@ -135,9 +135,9 @@ fn certificate_row(one: &Certificate) -> Vec<String> {
 ///
 /// # Errors
 /// No server runs.
-pub(crate) fn cert(command: &Cert) -> anyhow::Result<()> {
+pub(crate) fn cert(data: &Data, command: &Cert) -> anyhow::Result<()> {
     let Cert::Show(admin) = command;
-    let certificates = ask(client(admin)?.certificates())?;
+    let certificates = ask(client(data)?.certificates())?;
     answer(admin, &certificates, |paint| certificates.iter().map(|one| certificate_text(one, paint)).collect::<Vec<_>>().join("\n"))
 }
 
@@ -155,8 +155,8 @@ fn certificate_text(one: &Certificate, paint: Paint) -> String {
 ///
 /// # Errors
 /// No server runs.
-pub(crate) fn decisions(admin: &Admin) -> anyhow::Result<()> {
-    let decisions = ask(client(admin)?.decisions(DECISIONS))?;
+pub(crate) fn decisions(data: &Data, admin: &Admin) -> anyhow::Result<()> {
+    let decisions = ask(client(data)?.decisions(DECISIONS))?;
     let row = |one: &Decision| [&one.at, &one.listener, &one.remote, &one.verdict, &one.reason].map(|cell| printable(cell)).to_vec();
     let rows: Vec<Vec<String>> = decisions.iter().map(row).collect();
     answer(admin, &decisions, |paint| chapter(paint, &["AT", "PORT", "FROM", "VERDICT", "WHO OR WHY"], &rows, "Nobody has knocked yet."))

@@ -56,26 +56,27 @@ pub(crate) struct Account {
 ///
 /// # Errors
 /// One line that says what is in the way; nothing was destroyed.
-pub(crate) fn run(args: &args::Up) -> anyhow::Result<()> {
+pub(crate) fn run(data: &args::Data, args: &args::Up) -> anyhow::Result<()> {
     log::start(args.log_format)?;
-    let data = data_dir(&args.data)?;
+    let is_usual = data.data.is_none();
+    let data = data_dir(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let (start, ports) = start(&data, args).await?;
         let store = start.organisation.store.clone();
-        organisation::or_close(&store, serve::serve(start, ports, |start| announce(args, start))).await
+        organisation::or_close(&store, serve::serve(start, ports, |start| announce(args, is_usual, start))).await
     })
 }
 
 /// Says that the server is ready: one line for scripts, or a page for people.
-fn announce(args: &args::Up, start: &Start) -> anyhow::Result<()> {
+fn announce(args: &args::Up, is_usual: bool, start: &Start) -> anyhow::Result<()> {
     if args.json {
         return output::say_json(&summary::Ready::of(start));
     }
     // `cargo run` starts a program that no search path knows.
     let program = std::env::args().next().unwrap_or_else(|| "verbund".to_owned());
-    let data = args.data.data.as_ref().map(|_| format!(" --data {}", start.organisation.layout.data().display()));
-    let after = summary::Afterwards { program, data: data.unwrap_or_default() };
+    let data = if is_usual { String::new() } else { format!(" --data {}", start.organisation.layout.data().display()) };
+    let after = summary::Afterwards { program, data };
     output::say(summary::for_people(start, &after, Paint::for_stdout()))
 }
 
