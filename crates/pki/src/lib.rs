@@ -32,5 +32,5 @@ pub use random::{NoRandomness, random};
 pub use rejection::Rejection;
 /// A certificate in DER, as it travels in a handshake.
 pub use rustls_pki_types::CertificateDer;
-pub use serial::{Fingerprint, IssuerName, Revoked, Serial};
+pub use serial::{Fingerprint, FingerprintFault, IssuerName, Revoked, Serial};
 pub use verify::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, Purpose, VerifiedCertificate, verify};

@@ -90,6 +90,26 @@ impl Fingerprint {
     }
 }
 
+/// A text that is no fingerprint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a SHA-256 fingerprint has 64 hexadecimal digits")]
+pub struct FingerprintFault;
+
+impl std::str::FromStr for Fingerprint {
+    type Err = FingerprintFault;
+
+    /// Reads 64 hexadecimal digits in any case; colons between them, as OpenSSL prints, are passed over.
+    fn from_str(text: &str) -> Result<Self, FingerprintFault> {
+        let mut bytes = [0; 32];
+        let mut digits = text.bytes().filter(|byte| *byte != b':').map(|byte| char::from(byte).to_digit(16));
+        for byte in &mut bytes {
+            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return Err(FingerprintFault) };
+            *byte = u8::try_from(high * 16 + low).map_err(|_| FingerprintFault)?;
+        }
+        if digits.next().is_some() { Err(FingerprintFault) } else { Ok(Self(bytes)) }
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(out, &self.0)
@@ -151,6 +171,16 @@ mod tests {
         assert_eq!(Serial::from_be_bytes(&[0, 0x80, 1]), Serial::from_be_bytes(&[0x80, 1]));
         assert_ne!(Serial::from_be_bytes(&[0x80]), Serial::from_be_bytes(&[0x80, 0]));
         assert_eq!(Serial::from_be_bytes(&[0x0a, 0xff]).to_string(), "0aff");
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_printed() {
+        let print = Fingerprint::of(b"x");
+        assert_eq!(print.to_string().parse(), Ok(print));
+        assert_eq!(print.to_string().to_uppercase().parse(), Ok(print));
+        for bad in ["", "00", &print.to_string()[1..], &format!("{print}0"), &print.to_string().replace('a', "g")] {
+            assert_eq!(bad.parse::<Fingerprint>(), Err(FingerprintFault));
+        }
     }
 
     #[test]
