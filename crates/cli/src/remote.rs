@@ -41,7 +41,7 @@ pub(crate) fn user(data: &Data, command: &User) -> anyhow::Result<()> {
     match command {
         User::Add(named) => {
             let password = chosen_password(named)?;
-            created(named, &ask(client(data)?.add_user(&named.name, password))?)
+            created(named, &ask(client(data)?.add_user(&named.name, password, None))?)
         }
         User::Password(named) => {
             let password = chosen_password(named)?;

@@ -65,7 +65,7 @@ impl Admin for Memory {
         Box::pin(async { Ok(self.0.lock().unwrap().keys().map(|user| User { aor: aor(user) }).collect()) })
     }
 
-    fn add_user(&self, user: UserName, password: Option<Password>) -> Answer<'_, Result<Created, Problem>> {
+    fn add_user(&self, user: UserName, password: Option<Password>, _pool: Option<pki::Fqdn>) -> Answer<'_, Result<Created, Problem>> {
         Box::pin(async move {
             match self.has(&user) {
                 Ok(()) => Err(Problem::conflict(format!("there is a user {user} already"), "choose another name")),
@@ -96,6 +96,10 @@ impl Admin for Memory {
             evidence: serde_json::Map::new(),
         };
         Box::pin(async move { Ok((0..limit).map(decision).collect()) })
+    }
+
+    fn authority(&self) -> Result<&dyn web::admin::Organisation, Problem> {
+        Err(Problem::not_found("this server is no authority", "ask sip.verbund.test"))
     }
 }
 
@@ -169,9 +173,9 @@ fn name(text: &str) -> UserName {
 async fn users_come_change_and_go() {
     let server = running().await;
     let client = server.client();
-    let made = client.add_user(&name("carol"), None).await.unwrap();
+    let made = client.add_user(&name("carol"), None, None).await.unwrap();
     assert_eq!((made.aor.as_str(), made.password.expose()), ("sip:carol@verbund.test", "made-up"));
-    let chosen = client.add_user(&name("dan"), Some(Password::new("chosen by dan"))).await.unwrap();
+    let chosen = client.add_user(&name("dan"), Some(Password::new("chosen by dan")), None).await.unwrap();
     assert_eq!(chosen.password.expose(), "chosen by dan");
     let changed = client.set_password(&name("carol"), Some(Password::new("another"))).await.unwrap();
     assert_eq!(changed.password.expose(), "another");
@@ -185,8 +189,8 @@ async fn users_come_change_and_go() {
 async fn a_no_comes_with_its_reason_and_cure() {
     let server = running().await;
     let client = server.client();
-    client.add_user(&name("carol"), None).await.unwrap();
-    let twice = client.add_user(&name("carol"), None).await.unwrap_err();
+    client.add_user(&name("carol"), None, None).await.unwrap();
+    let twice = client.add_user(&name("carol"), None, None).await.unwrap_err();
     assert!(matches!(&twice, ClientError::Refused(problem) if problem.status == 409));
     assert_eq!(twice.to_string(), "there is a user carol already: choose another name");
     assert!(matches!(client.remove_user(&name("x")).await, Err(ClientError::Refused(Problem { status: 404, .. }))));

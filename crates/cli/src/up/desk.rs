@@ -126,6 +126,7 @@ impl Desk {
             connections: connections.iter().map(|one| connection(one, users.remove(&one.flow).unwrap_or_default())).collect(),
             registrations: registrations.into_iter().map(|one| registration(one, &remotes)).collect(),
             certificates: self.certificates_now(),
+            links: Vec::new(),
         }
     }
 
@@ -230,7 +231,12 @@ impl Admin for Desk {
         })
     }
 
-    fn add_user(&self, user: UserName, password: Option<admin::Password>) -> Answer<'_, Result<Created, Problem>> {
+    fn add_user(
+        &self,
+        user: UserName,
+        password: Option<admin::Password>,
+        _pool: Option<pki::Fqdn>,
+    ) -> Answer<'_, Result<Created, Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.add(user, password).await })
     }
@@ -251,6 +257,10 @@ impl Admin for Desk {
 
     fn decisions(&self, limit: usize) -> Answer<'_, Result<Vec<Decision>, Problem>> {
         Box::pin(async move { Ok(self.handle.decisions(limit).iter().map(decision).collect()) })
+    }
+
+    fn authority(&self) -> Result<&dyn admin::Organisation, Problem> {
+        Err(Problem::not_found("this server is no authority yet", ""))
     }
 }
 

@@ -9,13 +9,17 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
 use hyper_util::rt::TokioIo;
+use pki::Fqdn;
 use registrar::UserName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Certificate, Created, Decision, NewPassword, NewUser, Password, Problem, SOCKET, Status, User, VERSION};
+use super::{
+    Added, Certificate, Chain, Created, Decision, Document, Member, NewPassword, NewServer, NewUser, Password, Problem, PublishedTopology,
+    Revocation, SOCKET, Spread, Status, User, VERSION,
+};
 
 /// How long a server may take for an answer; its own limit is shorter.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
@@ -88,8 +92,9 @@ impl Client {
     }
 
     /// Makes a user.
-    pub async fn add_user(&self, user: &UserName, password: Option<Password>) -> Result<Created, ClientError> {
-        self.read(Method::POST, "/users", Some(NewUser { name: user.to_string(), password })).await
+    pub async fn add_user(&self, user: &UserName, password: Option<Password>, pool: Option<&Fqdn>) -> Result<Created, ClientError> {
+        let pool = pool.map(Fqdn::to_string);
+        self.read(Method::POST, "/users", Some(NewUser { name: user.to_string(), password, pool })).await
     }
 
     /// Sets a password.
@@ -110,6 +115,53 @@ impl Client {
     /// The latest verdicts, the newest first.
     pub async fn decisions(&self, limit: usize) -> Result<Vec<Decision>, ClientError> {
         self.read(Method::GET, &format!("/decisions?limit={limit}"), None::<()>).await
+    }
+
+    /// See [`Organisation::add_server`](super::Organisation::add_server); so with the others.
+    pub async fn add_server(&self, name: &Fqdn, role: &str, pool: Option<&Fqdn>) -> Result<Added, ClientError> {
+        let server = NewServer { name: name.to_string(), role: role.to_owned(), pool: pool.map(Fqdn::to_string) };
+        self.read(Method::POST, "/servers", Some(server)).await
+    }
+
+    /// Takes a server out of the topology.
+    pub async fn remove_server(&self, name: &Fqdn) -> Result<Spread, ClientError> {
+        self.read(Method::DELETE, &format!("/servers/{name}"), None::<()>).await
+    }
+
+    /// Every listed server, and what is in force there.
+    pub async fn members(&self) -> Result<Vec<Member>, ClientError> {
+        self.read(Method::GET, "/servers", None::<()>).await
+    }
+
+    /// Has a certificate issued for a request in PEM.
+    pub async fn sign(&self, server: &Fqdn, request: String) -> Result<Chain, ClientError> {
+        self.read(Method::POST, &format!("/servers/{server}/certificate"), Some(Document { document: request })).await
+    }
+
+    /// Signs and publishes a topology.
+    pub async fn publish(&self, document: String) -> Result<Spread, ClientError> {
+        self.read(Method::POST, "/topology", Some(Document { document })).await
+    }
+
+    /// The topology of this version, or the one in force.
+    pub async fn topology(&self, version: Option<u64>) -> Result<PublishedTopology, ClientError> {
+        let path = version.map_or_else(|| "/topology".to_owned(), |version| format!("/topology/{version}"));
+        self.read(Method::GET, &path, None::<()>).await
+    }
+
+    /// The versions published so far, the newest first.
+    pub async fn history(&self, limit: usize) -> Result<Vec<PublishedTopology>, ClientError> {
+        self.read(Method::GET, &format!("/topology/history?limit={limit}"), None::<()>).await
+    }
+
+    /// Every certificate that counts now or later, the first to end first.
+    pub async fn ledger(&self, limit: usize) -> Result<Vec<Certificate>, ClientError> {
+        self.read(Method::GET, &format!("/ledger?limit={limit}"), None::<()>).await
+    }
+
+    /// Revokes every certificate of this name.
+    pub async fn revoke(&self, name: &str) -> Result<Spread, ClientError> {
+        self.read(Method::POST, "/revocations", Some(Revocation { name: name.to_owned() })).await
     }
 
     async fn read<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<impl Serialize>) -> Result<T, ClientError> {

@@ -10,12 +10,16 @@ mod records;
 mod routes;
 mod socket;
 
+use pki::Fqdn;
 use registrar::UserName;
 
 pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
-pub use records::{Certificate, Connection, Created, Decision, NewPassword, NewUser, Registration, Status, User, rfc3339};
+pub use records::{
+    Added, Certificate, Chain, Connection, Created, Decision, Document, Member, NewPassword, NewServer, NewUser, PublishedTopology,
+    Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
+};
 pub use socket::{SOCKET, Socket, SocketError, serve};
 
 use crate::Answer;
@@ -38,8 +42,8 @@ pub trait Admin: Send + Sync + 'static {
     /// All users.
     fn users(&self) -> Answer<'_, Result<Vec<User>, Problem>>;
 
-    /// Makes a user, with this password or one made for it; 409 when there is one.
-    fn add_user(&self, user: UserName, password: Option<Password>) -> Answer<'_, Result<Created, Problem>>;
+    /// Makes a user, with this password or one made for it, whose home is this pool or ours; 409 when there is one.
+    fn add_user(&self, user: UserName, password: Option<Password>, pool: Option<Fqdn>) -> Answer<'_, Result<Created, Problem>>;
 
     /// Gives a user this password or one made for it, and cuts what was signed in with the old one; 404 when there is
     /// no such user.
@@ -53,4 +57,38 @@ pub trait Admin: Send + Sync + 'static {
 
     /// The latest verdicts on who may connect, the newest first; at most `limit`.
     fn decisions(&self, limit: usize) -> Answer<'_, Result<Vec<Decision>, Problem>>;
+
+    /// The organisation's side of things, where this server is its authority; a [`Problem`] that says who is elsewhere.
+    fn authority(&self) -> Result<&dyn Organisation, Problem>;
+}
+
+/// What only the authority can do.
+pub trait Organisation: Send + Sync {
+    /// Lists a server as expected and opens a ticket for it; 409 when it is listed already and has joined.
+    fn add_server(&self, name: Fqdn, role: String, pool: Option<Fqdn>) -> Answer<'_, Result<Added, Problem>>;
+
+    /// Takes a server out of the topology and publishes; its connections are cut (row N15).
+    fn remove_server(&self, name: Fqdn) -> Answer<'_, Result<Spread, Problem>>;
+
+    /// Signs and publishes a topology.
+    fn publish(&self, document: String) -> Answer<'_, Result<Spread, Problem>>;
+
+    /// The topology of this version, or the one in force; 404 when there is none.
+    fn topology(&self, version: Option<u64>) -> Answer<'_, Result<PublishedTopology, Problem>>;
+
+    /// The versions published so far, the newest first, without their documents.
+    fn history(&self, limit: usize) -> Answer<'_, Result<Vec<PublishedTopology>, Problem>>;
+
+    /// Every listed server, and what is in force there.
+    fn members(&self) -> Answer<'_, Result<Vec<Member>, Problem>>;
+
+    /// Revokes every certificate of this name (a server, a user, or a serial number) and waits a while for members to
+    /// put that into force (row N5).
+    fn revoke(&self, name: String) -> Answer<'_, Result<Spread, Problem>>;
+
+    /// Every certificate that counts now or later, the first to end first.
+    fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>>;
+
+    /// Issues a server's certificate for a request (PKCS#10 in PEM): names come from the topology.
+    fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>>;
 }

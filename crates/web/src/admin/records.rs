@@ -24,6 +24,9 @@ pub struct NewUser {
     /// The password; left out, one is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
+    /// The home pool; left out, that of the server that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// A password to be set.
@@ -65,6 +68,20 @@ pub struct Status {
     pub registrations: Vec<Registration>,
     /// The certificates in force.
     pub certificates: Vec<Certificate>,
+    /// The links with other servers.
+    #[serde(default)]
+    pub links: Vec<ServerLink>,
+}
+
+/// A link with another server.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ServerLink {
+    /// Who proved this name, or has to.
+    pub server: String,
+    /// `connecting`, `up` or `waiting`.
+    pub state: String,
+    /// Whether we opened it.
+    pub dialled: bool,
 }
 
 /// A SIP connection.
@@ -137,6 +154,120 @@ pub struct Decision {
     pub reason: String,
     /// The evidence: what was shown, wanted and checked, by name.
     pub evidence: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A server to be added to the topology.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewServer {
+    /// Its name, in full.
+    pub name: String,
+    /// What it is there for, as the topology writes it.
+    pub role: String,
+    /// The pool that it joins; left out, one of its own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+}
+
+/// A server that was added: the one string that lets it join. The only answer with a ticket in it.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Added {
+    /// The join string, told this once.
+    pub join: Password,
+    /// The version of the topology that lists it.
+    pub version: u64,
+    /// Until when it may join.
+    pub expires: String,
+}
+
+impl std::fmt::Debug for Added {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Added(version {}, until {})", self.version, self.expires)
+    }
+}
+
+/// Whose certificates are to be revoked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// A server's name, a user's address or name, or a serial number.
+    pub name: String,
+}
+
+/// A text on its way to the authority: a topology, a certificate request in PEM.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The text.
+    pub document: String,
+}
+
+/// A topology as it was published.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PublishedTopology {
+    /// Its version.
+    pub version: u64,
+    /// When it was published.
+    pub published_at: String,
+    /// The document, TOML; empty in lists.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub document: String,
+    /// The same, signed (JWS compact); empty in lists.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signed: String,
+}
+
+/// What became of a change that members have to put into force.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Spread {
+    /// The version of the topology, where one was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// How many members there are.
+    pub members: usize,
+    /// How many have it in force.
+    pub acknowledged: usize,
+    /// How long that took, in milliseconds.
+    pub ms: u64,
+    /// Who has not: they learn when they come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The serial numbers of the certificates that were revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
+}
+
+/// A member and what is in force there.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its roles, as the topology writes them.
+    pub roles: Vec<String>,
+    /// `joined`, `expected` (it has a ticket and did not come yet), `away` (it came before and is silent).
+    pub state: String,
+    /// The version of the topology in force there; 0 while nothing is known.
+    pub topology: u64,
+    /// By how many versions it lags.
+    pub lag: u64,
+    /// The sequence of the trust bundle.
+    pub bundle: u64,
+    /// Seconds since it was heard; `null` if never.
+    pub seen_seconds_ago: Option<u64>,
+    /// When its certificate ends; empty while nothing is known.
+    pub certificate_until: String,
+    /// Of its program.
+    pub version: String,
+    /// What it refused lately, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// A chain that was issued for a request.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Chain {
+    /// The chain in PEM, the leaf first.
+    pub chain: String,
 }
 
 /// A moment as the records have it: RFC 3339 in UTC, whole seconds.

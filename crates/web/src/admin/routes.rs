@@ -7,15 +7,20 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
+use pki::Fqdn;
 use registrar::UserName;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Admin, Certificate, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, NewPassword, NewUser, Problem, Status, User, VERSION,
+    Added, Admin, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Member, NewPassword, NewServer,
+    NewUser, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
 };
 use crate::{Limits, connection};
+
+/// The longest document: a topology in JSON's spelling.
+const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Clone)]
 struct Desk {
@@ -31,7 +36,15 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/users/{name}", delete(remove_user))
         .route("/users/{name}/password", put(set_password))
         .route("/certificates", get(certificates))
-        .route("/decisions", get(decisions));
+        .route("/decisions", get(decisions))
+        .route("/servers", get(members).post(add_server))
+        .route("/servers/{name}", delete(remove_server))
+        .route("/servers/{name}/certificate", post(sign))
+        .route("/topology", get(topology).post(publish))
+        .route("/topology/history", get(history))
+        .route("/topology/{version}", get(topology_at))
+        .route("/ledger", get(ledger))
+        .route("/revocations", post(revoke));
     Router::new()
         .nest(VERSION, routes)
         .fallback(|| async { Problem::not_found("there is nothing at this path", "are command and server of the same version?") })
@@ -51,8 +64,9 @@ async fn users(State(desk): State<Desk>) -> Result<Json<Vec<User>>, Problem> {
 }
 
 async fn add_user(State(desk): State<Desk>, request: Request) -> Result<(StatusCode, Json<Created>), Problem> {
-    let NewUser { name, password } = read(request, desk.body_bytes_max).await?;
-    let created = desk.admin.add_user(user_name(&name)?, password).await?;
+    let NewUser { name, password, pool } = read(request, desk.body_bytes_max).await?;
+    let pool = pool.map(|pool| host_name(&pool)).transpose()?;
+    let created = desk.admin.add_user(user_name(&name)?, password, pool).await?;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -74,6 +88,59 @@ async fn certificates(State(desk): State<Desk>) -> Result<Json<Vec<Certificate>>
 async fn decisions(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<Decision>>, Problem> {
     let limit = limit(request.uri().query())?;
     desk.admin.decisions(limit).await.map(Json)
+}
+
+async fn members(State(desk): State<Desk>) -> Result<Json<Vec<Member>>, Problem> {
+    desk.admin.authority()?.members().await.map(Json)
+}
+
+async fn add_server(State(desk): State<Desk>, request: Request) -> Result<(StatusCode, Json<Added>), Problem> {
+    let NewServer { name, role, pool } = read(request, desk.body_bytes_max).await?;
+    let pool = pool.map(|pool| host_name(&pool)).transpose()?;
+    let added = desk.admin.authority()?.add_server(host_name(&name)?, role, pool).await?;
+    Ok((StatusCode::CREATED, Json(added)))
+}
+
+async fn remove_server(State(desk): State<Desk>, Path(name): Path<String>) -> Result<Json<Spread>, Problem> {
+    desk.admin.authority()?.remove_server(host_name(&name)?).await.map(Json)
+}
+
+async fn sign(State(desk): State<Desk>, Path(name): Path<String>, request: Request) -> Result<Json<Chain>, Problem> {
+    let name = host_name(&name)?;
+    let Document { document } = read(request, DOCUMENT_BYTES_MAX).await?;
+    desk.admin.authority()?.sign(name, document).await.map(Json)
+}
+
+async fn topology(State(desk): State<Desk>) -> Result<Json<PublishedTopology>, Problem> {
+    desk.admin.authority()?.topology(None).await.map(Json)
+}
+
+async fn topology_at(State(desk): State<Desk>, Path(version): Path<u64>) -> Result<Json<PublishedTopology>, Problem> {
+    desk.admin.authority()?.topology(Some(version)).await.map(Json)
+}
+
+async fn publish(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
+    let Document { document } = read(request, DOCUMENT_BYTES_MAX).await?;
+    desk.admin.authority()?.publish(document).await.map(Json)
+}
+
+async fn history(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<PublishedTopology>>, Problem> {
+    let limit = limit(request.uri().query())?;
+    desk.admin.authority()?.history(limit).await.map(Json)
+}
+
+async fn ledger(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<Certificate>>, Problem> {
+    let limit = limit(request.uri().query())?;
+    desk.admin.authority()?.ledger(limit).await.map(Json)
+}
+
+async fn revoke(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
+    let Revocation { name } = read(request, desk.body_bytes_max).await?;
+    desk.admin.authority()?.revoke(name).await.map(Json)
+}
+
+fn host_name(text: &str) -> Result<Fqdn, Problem> {
+    Fqdn::parse(text).map_err(|fault| Problem::bad_request(format!("{text:?} cannot be a server's name"), fault.to_string()))
 }
 
 fn user_name(text: &str) -> Result<UserName, Problem> {
