@@ -57,6 +57,7 @@ impl Admin for Memory {
             connections: vec![],
             registrations: vec![],
             certificates: vec![],
+            links: Vec::new(),
         };
         Box::pin(async { Ok(status) })
     }
