@@ -20,6 +20,8 @@ pub struct Anchors {
 struct AnchorFacts {
     subject: String,
     fingerprint: Fingerprint,
+    /// SHA-256 of its public key.
+    key: Fingerprint,
     not_before: SystemTime,
     not_after: SystemTime,
 }
@@ -99,6 +101,7 @@ impl Anchors {
         self.facts.push(AnchorFacts {
             subject: facts.subject,
             fingerprint: facts.fingerprint,
+            key: Fingerprint::of(&facts.public_key),
             not_before: facts.not_before,
             not_after: facts.not_after,
         });
@@ -141,10 +144,45 @@ impl Anchors {
 
     /// How a root is called in records.
     pub(crate) fn text_of(&self, anchor: &TrustAnchor<'_>) -> Option<(String, Fingerprint)> {
+        self.facts_of(anchor).map(|facts| (facts.subject.clone(), facts.fingerprint))
+    }
+
+    /// SHA-256 of the public key of a root.
+    pub(crate) fn key_of(&self, anchor: &TrustAnchor<'_>) -> Option<Fingerprint> {
+        self.facts_of(anchor).map(|facts| facts.key)
+    }
+
+    fn facts_of(&self, anchor: &TrustAnchor<'_>) -> Option<&AnchorFacts> {
         let same =
             |held: &TrustAnchor<'_>| held.subject == anchor.subject && held.subject_public_key_info == anchor.subject_public_key_info;
-        let position = self.anchors.iter().position(same)?;
-        let facts = &self.facts[position];
-        Some((facts.subject.clone(), facts.fingerprint))
+        self.facts.get(self.anchors.iter().position(same)?)
     }
+}
+
+/// Whose certificates an issuing CA is there for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum IssuerKind {
+    /// Servers'.
+    Servers,
+    /// Users' and their devices'.
+    Users,
+}
+
+impl std::fmt::Display for IssuerKind {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Servers => "servers",
+            Self::Users => "users",
+        })
+    }
+}
+
+/// An issuing CA that members believe, beside the root above it: a root vouches for a CA, the list
+/// of these says what for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PinnedIssuer {
+    /// SHA-256 of the issuing CA's certificate.
+    pub fingerprint: Fingerprint,
+    /// Whose certificates it may issue.
+    pub kind: IssuerKind,
 }

@@ -10,10 +10,11 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::{
-    Anchors, Fqdn, Issued, Key, KeyFault, NoRandomness, PemFault, PublicKey, SERVER_VALIDITY, SecretPem, Serial, ServerNames, SipUser,
-    USER_VALIDITY, certificates_from_pem, certificates_to_pem,
+    Anchors, Fingerprint, Fqdn, Issued, IssuerKind, Key, KeyFault, NoRandomness, PemFault, PinnedIssuer, PublicKey, RevokedCertificate,
+    SERVER_VALIDITY, SecretPem, Serial, ServerNames, SipUser, USER_VALIDITY, certificates_from_pem, certificates_to_pem,
     describe::{CertificateFacts, facts, permitted_names, rfc3339, signed_by},
     profile::{self, Validity},
+    sign_revocation_list,
 };
 
 /// How long a root lasts.
@@ -126,6 +127,17 @@ impl Root {
         self.key.to_pem()
     }
 
+    /// Signs the root's list of revoked issuing CAs: number `number`, counted up by the caller.
+    pub fn revocation_list(
+        &self,
+        revoked: &[RevokedCertificate],
+        number: u64,
+        this_update: SystemTime,
+        next_update: SystemTime,
+    ) -> Result<Vec<u8>, AuthorityFault> {
+        sign_revocation_list(&self.certificate, &self.key, revoked, number, this_update, next_update)
+    }
+
     /// Makes the issuing CA number `generation` of this year, which may name hosts and users of
     /// `domains` only. No two may have the same number in a year: equal names of different keys
     /// break path building.
@@ -233,6 +245,23 @@ impl Authority {
         self.check_within(user.domain(), user)?;
         let (serial, validity) = self.next(now, USER_VALIDITY)?;
         self.issue(&profile::user(user, &serial, validity)?, key, serial, validity, vec![user.to_string()])
+    }
+
+    /// Signs the issuing CA's list of revoked certificates: number `number`, counted up by the caller.
+    pub fn revocation_list(
+        &self,
+        revoked: &[RevokedCertificate],
+        number: u64,
+        this_update: SystemTime,
+        next_update: SystemTime,
+    ) -> Result<Vec<u8>, AuthorityFault> {
+        sign_revocation_list(&self.issuing, &self.key, revoked, number, this_update, next_update)
+    }
+
+    /// The issuing CAs that members shall believe, and what for.
+    pub fn pinned(&self) -> Vec<PinnedIssuer> {
+        let fingerprint = Fingerprint::of(&self.issuing);
+        [IssuerKind::Servers, IssuerKind::Users].map(|kind| PinnedIssuer { fingerprint, kind }).to_vec()
     }
 
     fn next(&self, now: SystemTime, length: Duration) -> Result<(Serial, Validity), AuthorityFault> {

@@ -8,6 +8,8 @@
 
 mod anchors;
 mod authority;
+mod crl;
+mod der;
 mod describe;
 mod fqdn;
 mod identity;
@@ -15,22 +17,30 @@ mod key;
 mod lint;
 mod pem;
 mod profile;
+mod purpose;
 mod random;
 mod rejection;
+mod revocation;
 mod serial;
 mod verify;
 
-pub use anchors::{AnchorFault, Anchors};
+pub use anchors::{AnchorFault, Anchors, IssuerKind, PinnedIssuer};
 pub use authority::{Authority, AuthorityFault, ISSUING_VALIDITY, ROOT_VALIDITY, Root};
+pub use crl::{
+    REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
+    sign_revocation_list,
+};
 pub use describe::{CertificateFacts, facts};
 pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;
 pub use key::{Key, KeyFault, PublicKey, SecretPem};
 pub use pem::{PEM_CERTIFICATES_MAX, PemFault, certificates_from_pem, certificates_to_pem};
 pub use profile::{BACKDATE, Issued, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at};
+pub use purpose::Purpose;
 pub use random::{NoRandomness, random};
 pub use rejection::Rejection;
+pub use revocation::{ListUsed, Revocation, RevocationLists};
 /// A certificate in DER, as it travels in a handshake.
 pub use rustls_pki_types::CertificateDer;
-pub use serial::{Fingerprint, FingerprintFault, IssuerName, Revoked, Serial};
-pub use verify::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, Purpose, VerifiedCertificate, verify};
+pub use serial::{Fingerprint, FingerprintFault, IssuerName, Serial};
+pub use verify::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, VerifiedCertificate, verify};

@@ -53,7 +53,7 @@ pub(crate) fn unknown_critical(certificate: &X509Certificate<'_>) -> Option<Stri
     Some(unknown.oid.to_id_string())
 }
 
-fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
+pub(crate) fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
     let strong = [
         &oid_registry::OID_SIG_ECDSA_WITH_SHA256,
         &oid_registry::OID_SIG_ECDSA_WITH_SHA384,
@@ -67,7 +67,7 @@ fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
     strong.contains(&algorithm)
 }
 
-fn key_is_strong(certificate: &X509Certificate<'_>) -> bool {
+pub(crate) fn key_is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => key.key_size() >= RSA_BITS_MIN,
         Ok(PublicKey::EC(_)) => curve(certificate).is_some(),
@@ -93,6 +93,6 @@ pub(crate) fn key_text(certificate: &X509Certificate<'_>) -> String {
     }
 }
 
-fn oid_text(oid: &Oid<'_>) -> String {
+pub(crate) fn oid_text(oid: &Oid<'_>) -> String {
     oid_registry::OidRegistry::default().with_all_crypto().get(oid).map_or_else(|| oid.to_id_string(), |entry| entry.sn().to_owned())
 }

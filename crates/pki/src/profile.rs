@@ -12,7 +12,10 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use crate::{AuthorityFault, Fqdn, Serial, SipUser, certificates_to_pem};
+use crate::{
+    AuthorityFault, Fqdn, Serial, SipUser, certificates_to_pem,
+    der::{SEQUENCE, element as der},
+};
 
 /// How far the start of every certificate lies before its making: clocks of members differ.
 pub const BACKDATE: Duration = Duration::from_mins(10);
@@ -128,31 +131,12 @@ fn name_constraints(domains: &[Fqdn]) -> CustomExtension {
     CustomExtension::from_oid_content(ID_CE_NAME_CONSTRAINTS, der(SEQUENCE, &both))
 }
 
-const SEQUENCE: u8 = 0x30;
 /// GeneralName: `[2] IA5String` and `[7] OCTET STRING`.
 const DNS_NAME: u8 = 0x82;
 const IP_ADDRESS: u8 = 0x87;
 /// NameConstraints: `[0]` and `[1] GeneralSubtrees`.
 const PERMITTED: u8 = 0xa0;
 const EXCLUDED: u8 = 0xa1;
-
-/// Tag, length, content (X.690 §8.1).
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    let mut out = vec![tag];
-    match *length {
-        [] => out.push(0),
-        [short] if short < 0x80 => out.push(short),
-        // At most eight octets of length, so this fits.
-        _ => {
-            out.push(0x80 | u8::try_from(length.len()).unwrap_or(0));
-            out.extend(length);
-        }
-    }
-    out.extend(content);
-    out
-}
 
 /// A server: both purposes, since servers are clients of each other.
 pub(crate) fn server(names: &ServerNames, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {

@@ -165,6 +165,30 @@ pub enum Rejection {
         /// Its serial number.
         serial: Serial,
     },
+    /// Row N6. Whether it was revoked cannot be known.
+    #[error(
+        "there is no revocation list of {issuer} here, so nobody can tell whether {subject} was revoked; have that CA publish one, and fetch it"
+    )]
+    NoRevocationList {
+        /// Whom the certificate names.
+        subject: String,
+        /// Whom it names as its issuer.
+        issuer: String,
+    },
+    /// Row N31.
+    #[error(
+        "the revocation list number {number} of {issuer} was good until {next_update}, the clock says {now}; fetch a newer one (is the authority reachable?), or set the clock"
+    )]
+    StaleRevocationList {
+        /// Whose list.
+        issuer: String,
+        /// Its number.
+        number: u64,
+        /// Its end, without the grace.
+        next_update: String,
+        /// Our time.
+        now: String,
+    },
     /// Anything else that path building refuses.
     #[error("the chain is not acceptable ({detail}); have the certificate issued again")]
     Other {

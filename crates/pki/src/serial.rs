@@ -1,7 +1,6 @@
-//! What tells one certificate from all others: serial number, issuer, fingerprint; and the set of
-//! those that no longer count.
+//! What tells one certificate from all others: serial number, issuer, fingerprint.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
 
 use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
@@ -126,44 +125,11 @@ fn write_hex(out: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
 }
 
-/// The certificates that were revoked, by issuer and serial number. Looked up for every
-/// certificate of a path; its size does not matter to the speed.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Revoked {
-    set: HashSet<(IssuerName, Serial)>,
-}
-
-impl Revoked {
-    /// Nothing is revoked.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Takes one certificate out of service. Says whether that is news.
-    pub fn insert(&mut self, issuer: IssuerName, serial: Serial) -> bool {
-        self.set.insert((issuer, serial))
-    }
-
-    /// Whether it was revoked.
-    pub fn contains(&self, issuer: &IssuerName, serial: &Serial) -> bool {
-        // The tuple key wants owned parts; an empty set (the usual case) costs nothing.
-        !self.set.is_empty() && self.set.contains(&(issuer.clone(), serial.clone()))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.set.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.set.is_empty()
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -188,17 +154,5 @@ mod tests {
         let serials: HashSet<_> = (0..100).map(|_| Serial::generate().unwrap()).collect();
         assert_eq!(serials.len(), 100);
         assert!(serials.iter().all(|serial| serial.as_bytes().len() == 16 && serial.as_bytes()[0] & 0xc0 == 0x40));
-    }
-
-    #[test]
-    fn revocation_is_by_issuer_and_serial() {
-        let (a, b) = (IssuerName::new(b"a"), IssuerName::new(b"b"));
-        let serial = Serial::from_be_bytes(&[1]);
-        let mut revoked = Revoked::none();
-        assert!(revoked.insert(a.clone(), serial.clone()));
-        assert!(!revoked.insert(a.clone(), serial.clone()));
-        assert!(revoked.contains(&a, &serial));
-        assert!(!revoked.contains(&b, &serial));
-        assert!(!revoked.contains(&a, &Serial::from_be_bytes(&[2])));
     }
 }

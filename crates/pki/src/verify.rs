@@ -2,17 +2,14 @@
 //!
 //! Whether the one it names may be here is not known here: `trust` decides that.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, VerifiedPath, aws_lc_rs as alg};
+use webpki::{EndEntityCert, VerifiedPath, aws_lc_rs as alg};
 use x509_parser::certificate::X509Certificate;
 
 use crate::{
-    Anchors, Fingerprint, Fqdn, IssuerName, Rejection, Revoked, Serial, SipUser,
+    Anchors, Fingerprint, Fqdn, IssuerName, ListUsed, Purpose, Rejection, Revocation, Serial, SipUser,
     describe::{self, name_text, purposes},
     identity::Identities,
     lint,
@@ -40,49 +37,6 @@ const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     alg::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
 ];
 
-/// What a certificate has to be good for (RFC 5280 §4.2.1.12).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Purpose {
-    /// To be a server, seen from either end: public CAs no longer issue clientAuth, so a server
-    /// shows the same certificate when it connects to another (row N7).
-    Server,
-    /// To be a user or a user's device.
-    Client,
-}
-
-impl Purpose {
-    /// The content octets of the object identifier.
-    const fn oid(self) -> &'static [u8] {
-        match self {
-            Self::Server => &[0x2b, 6, 1, 5, 5, 7, 3, 1],
-            Self::Client => &[0x2b, 6, 1, 5, 5, 7, 3, 2],
-        }
-    }
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Server => "serverAuth",
-            Self::Client => "clientAuth",
-        })
-    }
-}
-
-/// Who lists purposes must list ours. Who lists none is checked elsewhere: a CA may, a leaf may not.
-impl ExtendedKeyUsageValidator for Purpose {
-    fn validate(&self, shown: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        let mut none = true;
-        for purpose in shown {
-            none = false;
-            if purpose? == KeyPurposeId::new(self.oid()) {
-                return Ok(());
-            }
-        }
-        if none { Ok(()) } else { Err(webpki::Error::EmptyEkuExtension) }
-    }
-}
-
 /// A certificate that was checked: path, dates, purpose, strength, revocation. Only [`verify()`]
 /// makes one, so holding it is the proof that the check took place (at that moment).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -92,6 +46,9 @@ pub struct VerifiedCertificate {
     subject: String,
     serial: Serial,
     issuer: IssuerName,
+    issuer_text: String,
+    issuer_fingerprint: Option<Fingerprint>,
+    list: Option<ListUsed>,
     not_before: SystemTime,
     not_after: SystemTime,
     fingerprint: Fingerprint,
@@ -150,6 +107,21 @@ impl VerifiedCertificate {
         &self.issuer
     }
 
+    /// Who issued it, for people.
+    pub fn issuer_text(&self) -> &str {
+        &self.issuer_text
+    }
+
+    /// SHA-256 of the CA certificate directly above it; `None` if that is the root itself.
+    pub fn issuer_fingerprint(&self) -> Option<Fingerprint> {
+        self.issuer_fingerprint
+    }
+
+    /// The revocation list that it was looked up in, if there was one.
+    pub fn revocation_list(&self) -> Option<ListUsed> {
+        self.list
+    }
+
     /// When it starts to count.
     pub fn not_before(&self) -> SystemTime {
         self.not_before
@@ -183,7 +155,7 @@ impl VerifiedCertificate {
 pub fn verify(
     chain: &[CertificateDer<'_>],
     anchors: &Anchors,
-    revoked: &Revoked,
+    revocation: &Revocation,
     purpose: Purpose,
     now: SystemTime,
 ) -> Result<VerifiedCertificate, Rejection> {
@@ -203,8 +175,8 @@ pub fn verify(
         .verify_for_usage(ALGORITHMS, &valid_anchors, intermediates, unix_time(now), purpose, None, None)
         .map_err(|error| out_of_time(&error, chain, anchors, now).unwrap_or_else(|| rejection(error)))?;
     check_leaf(&leaf, purpose)?;
-    check_revoked(&path, revoked)?;
-    certificate(&leaf, &path, anchors, purpose)
+    let list = revocation.check(&path, anchors, now)?;
+    certificate(&leaf, &path, anchors, purpose, list)
 }
 
 /// The leaf and the rest, if there are not too many bytes of them.
@@ -226,18 +198,13 @@ fn check_leaf(leaf: &X509Certificate<'_>, purpose: Purpose) -> Result<(), Reject
     lint::check_leaf_usage(leaf)
 }
 
-/// Every certificate of the path below the root, by issuer and serial number. Our own set, because
-/// the library believes the first list with the right issuer, however old.
-fn check_revoked(path: &VerifiedPath<'_>, revoked: &Revoked) -> Result<(), Rejection> {
-    let leaf: &webpki::Cert<'_> = path.end_entity();
-    for certificate in std::iter::once(leaf).chain(path.intermediate_certificates()) {
-        let serial = Serial::from_be_bytes(certificate.serial());
-        if revoked.contains(&IssuerName::new(certificate.issuer()), &serial) {
-            let subject = describe::facts(&certificate.der()).map_or_else(|| "a CA".into(), |facts| facts.subject);
-            return Err(Rejection::Revoked { subject, serial });
-        }
+/// Whether a certificate that names nobody is of no use. One that signs documents is known by its
+/// purpose alone.
+const fn needs_identity(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Server | Purpose::Client => true,
+        Purpose::Documents => false,
     }
-    Ok(())
 }
 
 fn certificate(
@@ -245,15 +212,17 @@ fn certificate(
     path: &VerifiedPath<'_>,
     anchors: &Anchors,
     purpose: Purpose,
+    list: Option<ListUsed>,
 ) -> Result<VerifiedCertificate, Rejection> {
     let end_entity = path.end_entity();
     let identities = Identities::read(end_entity.valid_dns_names(), end_entity.valid_uri_names());
-    if identities.is_empty() {
+    if identities.is_empty() && needs_identity(purpose) {
         return Err(match identities.wildcards.into_iter().next() {
             Some(name) => Rejection::Wildcard { name },
             None => Rejection::NoIdentity { subject: name_text(leaf.subject()) },
         });
     }
+    let issuer_fingerprint = path.intermediate_certificates().next().map(|issuer| Fingerprint::of(&issuer.der()));
     let (anchor, anchor_fingerprint) = anchors.text_of(path.anchor()).map_or_else(Default::default, |(text, print)| (text, Some(print)));
     Ok(VerifiedCertificate {
         identities,
@@ -261,6 +230,9 @@ fn certificate(
         subject: name_text(leaf.subject()),
         serial: Serial::from_be_bytes(end_entity.serial()),
         issuer: IssuerName::new(end_entity.issuer()),
+        issuer_text: name_text(leaf.issuer()),
+        issuer_fingerprint,
+        list,
         not_before: describe::system_time(leaf.validity().not_before.timestamp()),
         not_after: describe::system_time(leaf.validity().not_after.timestamp()),
         fingerprint: Fingerprint::of(&end_entity.der()),

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use pki::{
-    Authority, AuthorityFault, BACKDATE, CertificateDer, Fqdn, Issued, Key, Purpose, Rejection, Revoked, Root, SERVER_VALIDITY,
+    Authority, AuthorityFault, BACKDATE, CertificateDer, Fqdn, Issued, Key, Purpose, Rejection, Revocation, Root, SERVER_VALIDITY,
     ServerNames, SipUser, VerifiedCertificate, certificates_from_pem, facts, renew_at, verify,
 };
 
@@ -31,7 +31,7 @@ fn issued(authority: &Authority) -> Issued {
 }
 
 fn judge(authority: &Authority, chain: &[CertificateDer<'_>], purpose: Purpose, at: SystemTime) -> Result<VerifiedCertificate, Rejection> {
-    verify(chain, &authority.anchors(), &Revoked::none(), purpose, at)
+    verify(chain, &authority.anchors(), &Revocation::none(), purpose, at)
 }
 
 #[test]

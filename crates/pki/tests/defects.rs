@@ -7,8 +7,8 @@ use std::{
 };
 
 use pki::{
-    AnchorFault, Anchors, CHAIN_BYTES_MAX, CertificateDer, Fingerprint, IssuerName, Key, Purpose, Rejection, Revoked, Serial,
-    VerifiedCertificate, certificates_from_pem, verify,
+    AnchorFault, Anchors, CHAIN_BYTES_MAX, CertificateDer, Fingerprint, Key, Purpose, Rejection, Revocation, VerifiedCertificate,
+    certificates_from_pem, verify,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, Issuer,
@@ -73,7 +73,7 @@ impl Made {
     }
 
     fn verify(&self) -> Result<VerifiedCertificate, Rejection> {
-        verify(&self.chain, &self.anchors(), &Revoked::none(), Purpose::Server, now())
+        verify(&self.chain, &self.anchors(), &Revocation::none(), Purpose::Server, now())
     }
 }
 
@@ -131,7 +131,7 @@ fn an_expired_root_does_not_spoil_the_others() {
     old.root.distinguished_name.push(DnType::OrganizationName, "Old");
     old.root.not_after = (now() - DAY / 2).into();
     let both = Anchors::of([old.make().root, good.root.clone()]).unwrap();
-    let judge = |chain: &[CertificateDer<'_>]| verify(chain, &both, &Revoked::none(), Purpose::Server, now());
+    let judge = |chain: &[CertificateDer<'_>]| verify(chain, &both, &Revocation::none(), Purpose::Server, now());
     assert!(judge(&good.chain).is_ok());
     assert!(matches!(judge(&Plan::new().make().chain), Err(Rejection::BadSignature { .. })));
 }
@@ -141,7 +141,7 @@ fn n2_a_foreign_ca_is_not_believed() {
     let (ours, mut theirs) = (Plan::new().make(), Plan::new());
     theirs.root.distinguished_name.push(DnType::OrganizationName, "Fabrikam");
     let theirs = theirs.make();
-    let rejection = verify(&theirs.chain, &ours.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    let rejection = verify(&theirs.chain, &ours.anchors(), &Revocation::none(), Purpose::Server, now()).unwrap_err();
     let expected = Rejection::UnknownIssuer { subject: "CN=fe1.contoso.example".into(), issuer: "CN=Defect Issuing".into() };
     assert_eq!(rejection, expected);
 }
@@ -149,7 +149,7 @@ fn n2_a_foreign_ca_is_not_believed() {
 #[test]
 fn n2_a_foreign_ca_of_the_same_name_is_not_believed() {
     let (ours, theirs) = (Plan::new().make(), Plan::new().make());
-    let rejection = verify(&theirs.chain, &ours.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    let rejection = verify(&theirs.chain, &ours.anchors(), &Revocation::none(), Purpose::Server, now()).unwrap_err();
     assert!(matches!(rejection, Rejection::BadSignature { .. }), "{rejection}");
 }
 
@@ -164,7 +164,7 @@ fn a_chain_without_its_intermediate_is_not_believed() {
 fn nobody_trusted_means_nobody() {
     let made = Plan::new().make();
     let judge =
-        |chain: &[CertificateDer<'_>], anchors: &Anchors| verify(chain, anchors, &Revoked::none(), Purpose::Server, now()).unwrap_err();
+        |chain: &[CertificateDer<'_>], anchors: &Anchors| verify(chain, anchors, &Revocation::none(), Purpose::Server, now()).unwrap_err();
     assert_eq!(judge(&made.chain, &Anchors::nobody()), Rejection::NoAnchors);
     assert_eq!(judge(&[], &made.anchors()), Rejection::Empty);
     // A root that the peer brings along does not make itself trusted.
@@ -189,7 +189,7 @@ fn n7_wrong_purpose() {
 fn n7_server_auth_is_enough_between_servers() {
     let made = Plan::new().make();
     assert!(made.verify().is_ok());
-    let client = verify(&made.chain, &made.anchors(), &Revoked::none(), Purpose::Client, now());
+    let client = verify(&made.chain, &made.anchors(), &Revocation::none(), Purpose::Client, now());
     assert!(matches!(client, Err(Rejection::WrongPurpose { wanted: Purpose::Client, .. })));
 }
 
@@ -323,29 +323,6 @@ fn a_ca_vouches_for_its_own_domains_only() {
 }
 
 #[test]
-fn n5_revoked() {
-    for position in 0..2 {
-        let made = Plan::new().make();
-        let (_, certificate) = x509_parser::parse_x509_certificate(&made.chain[position]).unwrap();
-        let serial = Serial::from_be_bytes(certificate.raw_serial());
-        let issuer = made.verify().unwrap().issuer().clone();
-        let mut revoked = Revoked::none();
-        // The issuing CA is revoked under the name of the root, which the public API shows of leaves
-        // only: a chain that ends there gives it.
-        let issuer = if position == 0 { issuer } else { issuer_of_ca(&made) };
-        revoked.insert(issuer, serial.clone());
-        let rejection = verify(&made.chain, &made.anchors(), &revoked, Purpose::Server, now()).unwrap_err();
-        assert!(matches!(&rejection, Rejection::Revoked { serial: found, .. } if *found == serial), "{rejection}");
-        let other = Plan::new().make();
-        assert!(verify(&other.chain, &other.anchors(), &revoked, Purpose::Server, now()).is_ok(), "others are not touched");
-    }
-}
-
-fn issuer_of_ca(made: &Made) -> IssuerName {
-    IssuerName::of(&made.chain[1]).unwrap()
-}
-
-#[test]
 fn an_anchor_is_looked_at_before_it_is_believed() {
     let made = Plan::new().make();
     assert!(matches!(Anchors::of([made.chain[0].clone()]), Err(AnchorFault::NotCa { .. })));
@@ -392,7 +369,7 @@ fn n14_weak_keys_and_signatures_are_refused_anywhere_in_the_chain() {
         let Some(weak) = openssl(arguments) else { return };
         let made = Plan::new().make();
         for chain in [vec![weak.clone()], vec![made.chain[0].clone(), made.chain[1].clone(), weak.clone()]] {
-            let rejection = verify(&chain, &made.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err().to_string();
+            let rejection = verify(&chain, &made.anchors(), &Revocation::none(), Purpose::Server, now()).unwrap_err().to_string();
             assert!(rejection.contains(words), "{rejection}\n  lacks: {words}");
         }
         assert!(matches!(Anchors::of([weak]), Err(AnchorFault::Rejected(_))), "nor is it a root");
@@ -403,7 +380,7 @@ fn n14_weak_keys_and_signatures_are_refused_anywhere_in_the_chain() {
 fn strong_rsa_is_not_refused_for_its_strength() {
     let Some(strong) = openssl(&["-newkey", "rsa:2048", "-sha256"]) else { return };
     let made = Plan::new().make();
-    let rejection = verify(std::slice::from_ref(&strong), &made.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err();
+    let rejection = verify(std::slice::from_ref(&strong), &made.anchors(), &Revocation::none(), Purpose::Server, now()).unwrap_err();
     assert!(matches!(rejection, Rejection::BrokenPath { .. }), "a root shown as a leaf, but not weak: {rejection}");
     assert!(Anchors::of([strong]).is_ok());
 }
@@ -414,7 +391,7 @@ fn what_a_stranger_writes_cannot_break_a_log_line() {
     theirs.leaf.distinguished_name = DistinguishedName::new();
     theirs.leaf.distinguished_name.push(DnType::CommonName, format!("x\nverdict=accepted\u{1b}[2J{}", "y".repeat(5000)));
     theirs.root.distinguished_name.push(DnType::OrganizationName, "Fabrikam");
-    let rejection = verify(&theirs.make().chain, &ours.anchors(), &Revoked::none(), Purpose::Server, now()).unwrap_err().to_string();
+    let rejection = verify(&theirs.make().chain, &ours.anchors(), &Revocation::none(), Purpose::Server, now()).unwrap_err().to_string();
     assert!(!rejection.contains(char::is_control) && rejection.len() < 1000, "{rejection:?}");
 }
 
