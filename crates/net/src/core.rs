@@ -222,6 +222,7 @@ impl CoreTask {
             match output {
                 Output::Send { flow, bytes } => self.send(flow, bytes),
                 Output::Close { flow, reason } => self.close(flow, reason),
+                Output::Connect { flow, server, .. } => tracing::warn!(flow = flow.0, %server, "this server does not dial yet"),
             }
         }
         for link in self.to_wake.drain(..) {

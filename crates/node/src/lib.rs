@@ -6,9 +6,11 @@
 mod answer;
 mod counters;
 mod decide;
+mod links;
 mod node;
 mod session;
 
 pub use counters::{Counters, Figures};
+pub use links::{LinkState, LinkStatus};
 pub use node::{Arrival, Limits, Node, Output, Secrets, Settings};
 pub use registrar::Registration;

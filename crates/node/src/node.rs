@@ -20,6 +20,7 @@ use crate::{
     answer::Answer,
     counters::{Counters, Figures},
     decide::Decision,
+    links::LinkStatus,
     session::Session,
 };
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub name: Fqdn,
     /// The port of its SIP listener; with the name it is what our Via and Record-Route say.
     pub port: u16,
+    /// The port where other servers reach it by mutual TLS; with the name it is what our Via and Record-Route say to them.
+    pub servers_port: Option<u16>,
     /// What phones call this server besides its name and domain: the address it listens on. Only names; trust comes from elsewhere.
     pub also_named: Vec<String>,
     /// Bounds.
@@ -89,6 +92,18 @@ pub enum Output {
         /// For the log.
         reason: &'static str,
     },
+    /// Open a connection to a listed server, over mutual TLS. The node chose the number `flow`: bit 63 is set, which no
+    /// number that `net` gives ever has. What is sent to it before the connection is there waits in its outbox. When the
+    /// server proved its name, [`handle_connected`](Node::handle_connected) follows; when it came to nothing,
+    /// [`handle_closed`](Node::handle_closed).
+    Connect {
+        /// What the connection is called.
+        flow: Flow,
+        /// The name that its certificate must prove.
+        server: Fqdn,
+        /// Where it listens, to be tried in this order.
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 /// One server's signalling core. See the crate's first words.
@@ -101,6 +116,7 @@ pub struct Node {
     pub(crate) challenger: Challenger,
     pub(crate) registrar: Registrar,
     pub(crate) proxy: Proxy,
+    homes: HashMap<UserName, Fqdn>,
     pub(crate) sessions: HashMap<Flow, Session>,
     /// Connections on which nobody may have signed in yet, by the time they were opened.
     newcomers: VecDeque<(Instant, Flow)>,
@@ -112,7 +128,7 @@ impl Node {
     /// A server without connections.
     #[must_use]
     pub fn new(settings: Settings, directory: Directory, secrets: &Secrets, now: Instant) -> Self {
-        let Settings { topology, domain, name, port, also_named, limits } = settings;
+        let Settings { topology, domain, name, port, servers_port: _, also_named, limits } = settings;
         let sent_by = format!("{name}:{port}");
         let mut proxy = proxy::Settings::new(sent_by.clone(), topology.media());
         // Nobody but us asks our users for a password: what a phone answers to another phone's challenge, it could be guessed
@@ -129,6 +145,7 @@ impl Node {
             sent_by,
             limits,
             directory,
+            homes: HashMap::new(),
             sessions: HashMap::new(),
             newcomers: VecDeque::new(),
             output: VecDeque::new(),
@@ -299,6 +316,33 @@ impl Node {
             self.close(flow, reason);
             self.handle_closed(flow, now);
         }
+    }
+
+    /// A new published topology is in force: homes, domains, media, next hops go by it from now on, and links to servers
+    /// that it does not list are closed.
+    pub fn handle_topology(&mut self, topology: Arc<Topology>, _now: Instant) {
+        self.topology = topology;
+    }
+
+    /// Every user of the organisation and their home pool; takes the place of what was told before.
+    pub fn set_homes(&mut self, homes: HashMap<UserName, Fqdn>, _now: Instant) {
+        self.homes = homes;
+    }
+
+    /// One user's home pool, new or changed.
+    pub fn put_home(&mut self, user: UserName, pool: Fqdn, _now: Instant) {
+        self.homes.insert(user, pool);
+    }
+
+    /// The user is no longer one of the organisation.
+    pub fn remove_home(&mut self, user: &UserName, _now: Instant) {
+        self.homes.remove(user);
+    }
+
+    /// The links with other servers, for status and metrics.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkStatus> {
+        Vec::new()
     }
 
     /// Who can be reached right now.

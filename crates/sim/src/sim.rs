@@ -80,6 +80,7 @@ impl Sim {
             domain: Self::DOMAIN.into(),
             name,
             port: 5061,
+            servers_port: None,
             also_named: Vec::new(),
             limits: node::Limits::default(),
         };
@@ -276,6 +277,7 @@ impl Sim {
                 self.wires.remove(&Line(flow.0));
                 self.node.handle_closed(flow, self.now);
             }
+            Output::Connect { flow, .. } => self.node.handle_closed(flow, self.now),
         }
     }
 }

@@ -155,6 +155,7 @@ fn node(start: &Start) -> anyhow::Result<Node> {
         domain: organisation.manifest.domain.to_string(),
         name: organisation.manifest.server_name.clone(),
         port: start.sip.port(),
+        servers_port: None,
         also_named: vec![start.site.local_address().ip().to_string()],
         limits: node::Limits::default(),
     };
