@@ -1,23 +1,33 @@
-//! HTTPS for everyone (health, metrics, the root certificate) and administration for the owner of the data directory.
+//! HTTPS: pages for everyone (health, metrics, roots, revocation lists), enrolment for servers, the control channel for
+//! members; and administration for the owner of the data directory.
 //!
-//! What the answers are is left to whoever implements [`Health`] and [`admin::Admin`]; how TLS is set up is `trust`'s
-//! affair. Start reading at [`serve`] (HTTPS), then [`admin::serve`] (a socket in the file system) and
-//! [`admin::Client`], which talks to it.
+//! What the answers are is left to whoever implements [`Health`], [`Published`], [`enrolment::Enrolment`],
+//! [`control::Control`] and [`admin::Admin`]; how TLS is set up and who is trusted is `trust`'s affair. Start reading at
+//! [`serve`] (HTTPS), then [`enrolment`], [`control`], [`admin::serve`] (a socket in the file system) and the callers'
+//! sides: [`client`], [`control::ControlClient`], [`admin::Client`].
 
 pub mod admin;
+pub mod client;
 mod connection;
+pub mod control;
+pub mod enrolment;
+mod gate;
 mod https;
+pub mod jose;
 mod limits;
 pub mod metrics;
 mod pages;
 mod places;
+mod published;
 
 use std::future::Future;
 use std::pin::Pin;
 
+pub use gate::Gate;
 pub use https::serve;
 pub use limits::Limits;
 pub use pages::{About, Health, Site};
+pub use published::{OcspAnswer, Published, RootOnly};
 
 /// An answer that takes its time, behind a trait object.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,63 @@
+//! What a server publishes to everyone: signed data that needs no secrecy.
+
+use std::time::SystemTime;
+
+use pki::CertificateDer;
+
+use crate::Answer;
+
+/// An answer of the OCSP responder (RFC 6960), signed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OcspAnswer {
+    /// OCSPResponse in DER.
+    pub der: Vec<u8>,
+    /// Until when it may be kept (`nextUpdate`); `None` for answers that must not be (unsigned errors).
+    pub next_update: Option<SystemTime>,
+}
+
+/// Whoever holds what is published. Only the root is a must; a server that holds the rest may show it too.
+pub trait Published: Send + Sync + 'static {
+    /// The roots in force, as PEM: what phones get.
+    fn root_pem(&self) -> String;
+
+    /// The certificates of the issuing CAs in force, and cross certificates, without the roots.
+    fn issuing(&self) -> Vec<CertificateDer<'static>> {
+        Vec::new()
+    }
+
+    /// The roots, as EST's `cacerts` wants them in DER.
+    fn roots(&self) -> Vec<CertificateDer<'static>> {
+        pki::certificates_from_pem(&self.root_pem()).unwrap_or_default()
+    }
+
+    /// The newest revocation list of this name (the NAME of `/crl/NAME.crl`), in DER.
+    fn revocation_list(&self, name: &str) -> Option<Vec<u8>> {
+        let _ = name;
+        None
+    }
+
+    /// The trust bundle in force, signed (JWS compact).
+    fn bundle(&self) -> Option<String> {
+        None
+    }
+
+    /// The answer to an OCSPRequest in DER; `None` when no responder is here. A damaged request has an
+    /// answer too (`malformedRequest`).
+    fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<OcspAnswer>> {
+        let _ = request;
+        Box::pin(async { None })
+    }
+}
+
+/// A server that publishes nothing but its roots.
+#[derive(Clone, Debug)]
+pub struct RootOnly(
+    /// The roots in PEM.
+    pub String,
+);
+
+impl Published for RootOnly {
+    fn root_pem(&self) -> String {
+        self.0.clone()
+    }
+}
