@@ -9,6 +9,7 @@
 mod anchors;
 mod authority;
 mod crl;
+mod csr;
 mod der;
 mod describe;
 mod fqdn;
@@ -30,6 +31,7 @@ pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
     sign_revocation_list,
 };
+pub use csr::{CertificateRequest, REQUEST_BYTES_MAX, REQUEST_NAMES_MAX, RequestFault, certificate_request, certificate_request_pem};
 pub use describe::{CertificateFacts, facts};
 pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;
