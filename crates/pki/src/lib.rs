@@ -8,6 +8,8 @@
 
 mod anchors;
 mod authority;
+mod bundle;
+mod bundle_json;
 mod crl;
 mod csr;
 mod der;
@@ -29,6 +31,10 @@ mod verify;
 
 pub use anchors::{AnchorFault, Anchors, IssuerKind, PinnedIssuer};
 pub use authority::{Authority, AuthorityFault, ISSUING_VALIDITY, ROOT_VALIDITY, Root};
+pub use bundle::{
+    BUNDLE_ISSUING_MAX, BUNDLE_PARTNERS_MAX, BUNDLE_ROOTS_MAX, Bundle, BundleFault, HeldBundle, IssuingCa, ListPlace, PartnerAnchors,
+    URL_BYTES_MAX,
+};
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
     sign_revocation_list,
