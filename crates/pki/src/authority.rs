@@ -10,8 +10,9 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::{
-    Anchors, Fingerprint, Fqdn, Issued, IssuerKind, Key, KeyFault, NoRandomness, PemFault, PinnedIssuer, PublicKey, RevokedCertificate,
-    SERVER_VALIDITY, SecretPem, Serial, ServerNames, SipUser, USER_VALIDITY, certificates_from_pem, certificates_to_pem,
+    Anchors, DOCUMENT_SIGNER_VALIDITY, Fingerprint, Fqdn, Issued, IssuerKind, Key, KeyFault, NoRandomness, PemFault, PinnedIssuer,
+    PublicKey, RevokedCertificate, SERVER_VALIDITY, SecretPem, Serial, ServerNames, SipUser, USER_VALIDITY, certificates_from_pem,
+    certificates_to_pem,
     describe::{CertificateFacts, facts, permitted_names, rfc3339, signed_by},
     profile::{self, Validity},
     sign_revocation_list,
@@ -262,6 +263,13 @@ impl Authority {
     pub fn pinned(&self) -> Vec<PinnedIssuer> {
         let fingerprint = Fingerprint::of(&self.issuing);
         [IssuerKind::Servers, IssuerKind::Users].map(|kind| PinnedIssuer { fingerprint, kind }).to_vec()
+    }
+
+    /// Issues the certificate of who signs the organisation's documents. It names the authority's server too.
+    pub fn issue_document_signer(&self, server: &Fqdn, key: &PublicKey, now: SystemTime) -> Result<Issued, AuthorityFault> {
+        self.check_within(server, server)?;
+        let (serial, validity) = self.next(now, DOCUMENT_SIGNER_VALIDITY)?;
+        self.issue(&profile::documents(server, &serial, validity)?, key, serial, validity, vec![server.to_string()])
     }
 
     fn next(&self, now: SystemTime, length: Duration) -> Result<(Serial, Validity), AuthorityFault> {

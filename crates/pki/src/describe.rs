@@ -44,6 +44,13 @@ pub struct CertificateFacts {
     pub(crate) public_key: Vec<u8>,
 }
 
+impl CertificateFacts {
+    /// SHA-256 of its public key (SubjectPublicKeyInfo in DER), by which a CA's revocation list is found.
+    pub fn public_key_fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.public_key)
+    }
+}
+
 /// Reads one certificate; `None` if it is none.
 pub fn facts(der: &CertificateDer<'_>) -> Option<CertificateFacts> {
     let (rest, certificate) = X509Certificate::from_der(der).ok()?;

@@ -30,6 +30,9 @@ pub enum KeyFault {
     /// Another algorithm, or damaged.
     #[error("the private key is damaged or not of the curve P-256; restore the file, or have a new key made")]
     NotP256,
+    /// The key lies elsewhere, and there nothing was signed.
+    #[error("the private key signed nothing; if it lies in a token, see that the token is there and open")]
+    NotSigned,
     /// A public key that we neither make nor accept.
     #[error("the public key is neither of P-256 nor of P-384")]
     PublicKey,
@@ -62,9 +65,15 @@ impl Key {
         Ok(PrivatePkcs8KeyDer::from(der.as_ref().to_vec()))
     }
 
+    /// ECDSA with SHA-256 over `message`, in DER.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
+        let signature = self.pair.sign(&SystemRandom::new(), message);
+        Ok(signature.map_err(|_| KeyFault::NotSigned)?.as_ref().to_vec())
+    }
+
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey { spki: rcgen::PublicKeyData::subject_public_key_info(self) }
+        PublicKey { spki: rcgen::PublicKeyData::subject_public_key_info(self), curve: Curve::P256 }
     }
 }
 
@@ -85,8 +94,7 @@ impl rcgen::PublicKeyData for Key {
 
 impl rcgen::SigningKey for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signature = self.pair.sign(&SystemRandom::new(), message);
-        Ok(signature.map_err(|_| rcgen::Error::RemoteKeyError)?.as_ref().to_vec())
+        Self::sign(self, message).map_err(|_| rcgen::Error::RemoteKeyError)
     }
 }
 
@@ -111,6 +119,26 @@ impl fmt::Debug for SecretPem {
 pub struct PublicKey {
     /// SubjectPublicKeyInfo in DER.
     spki: Vec<u8>,
+    curve: Curve,
+}
+
+/// The curves that certificates are issued for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Curve {
+    /// NIST P-256.
+    P256,
+    /// NIST P-384.
+    P384,
+}
+
+impl Curve {
+    /// The octets of an uncompressed point (SEC 1 §2.3.3).
+    fn point_bytes(self) -> usize {
+        match self {
+            Self::P256 => 65,
+            Self::P384 => 97,
+        }
+    }
 }
 
 impl PublicKey {
@@ -118,18 +146,35 @@ impl PublicKey {
     /// refuse Ed25519, and RSA is slow: neither is issued.
     pub fn from_der(spki: &[u8]) -> Result<Self, KeyFault> {
         let key = rcgen::SubjectPublicKeyInfo::from_der(spki).map_err(|_| KeyFault::PublicKey)?;
-        let point_bytes = match key.algorithm() {
-            algorithm if *algorithm == rcgen::PKCS_ECDSA_P256_SHA256 => 65,
-            algorithm if *algorithm == rcgen::PKCS_ECDSA_P384_SHA384 => 97,
+        let curve = match key.algorithm() {
+            algorithm if *algorithm == rcgen::PKCS_ECDSA_P256_SHA256 => Curve::P256,
+            algorithm if *algorithm == rcgen::PKCS_ECDSA_P384_SHA384 => Curve::P384,
             _ => return Err(KeyFault::PublicKey),
         };
-        let uncompressed = key.der_bytes().len() == point_bytes && key.der_bytes()[0] == 4;
-        if uncompressed { Ok(Self { spki: spki.to_vec() }) } else { Err(KeyFault::PublicKey) }
+        let uncompressed = key.der_bytes().len() == curve.point_bytes() && key.der_bytes()[0] == 4;
+        if uncompressed { Ok(Self { spki: spki.to_vec(), curve }) } else { Err(KeyFault::PublicKey) }
     }
 
     /// SubjectPublicKeyInfo in DER.
     pub fn as_der(&self) -> &[u8] {
         &self.spki
+    }
+
+    /// Its curve.
+    pub fn curve(&self) -> Curve {
+        self.curve
+    }
+
+    /// Reads a point of P-256 alone, uncompressed: how tokens and JWS have it.
+    pub fn from_p256_point(point: &[u8]) -> Result<Self, KeyFault> {
+        const PREFIX: &[u8] =
+            &[0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0];
+        Self::from_der(&[PREFIX, point].concat())
+    }
+
+    /// The point alone, uncompressed: what stands at the very end of the whole.
+    pub(crate) fn point(&self) -> &[u8] {
+        &self.spki[self.spki.len().saturating_sub(self.curve.point_bytes())..]
     }
 
     pub(crate) fn for_issuing(&self) -> Result<rcgen::SubjectPublicKeyInfo, KeyFault> {
@@ -151,6 +196,13 @@ mod tests {
     }
 
     #[test]
+    fn a_public_key_is_its_point_and_its_curve() {
+        let public = Key::generate().unwrap().public();
+        assert_eq!((public.point().len(), public.point()[0], public.curve()), (65, 4, Curve::P256));
+        assert_eq!(PublicKey::from_p256_point(public.point()).unwrap(), public);
+    }
+
+    #[test]
     fn a_key_cannot_be_printed() {
         let key = Key::generate().unwrap();
         assert_eq!(format!("{key:?} {:?}", key.to_pem().unwrap()), "Key(..) SecretPem(..)");
@@ -163,6 +215,7 @@ mod tests {
         assert_eq!(Key::from_pem(&rsa.serialize_pem()).unwrap_err(), KeyFault::NotP256);
         assert_eq!(PublicKey::from_der(&rsa.subject_public_key_info()).unwrap_err(), KeyFault::PublicKey);
         assert_eq!(PublicKey::from_der(b"").unwrap_err(), KeyFault::PublicKey);
+        assert_eq!(PublicKey::from_p256_point(&[4; 64]).unwrap_err(), KeyFault::PublicKey);
         let mut cut = Key::generate().unwrap().public().as_der().to_vec();
         cut.pop();
         assert_eq!(PublicKey::from_der(&cut).unwrap_err(), KeyFault::PublicKey);

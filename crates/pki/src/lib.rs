@@ -8,11 +8,15 @@
 
 mod anchors;
 mod authority;
+mod bundle;
+mod bundle_json;
 mod crl;
+mod csr;
 mod der;
 mod describe;
 mod fqdn;
 mod identity;
+mod jws;
 mod key;
 mod lint;
 mod pem;
@@ -22,20 +26,27 @@ mod random;
 mod rejection;
 mod revocation;
 mod serial;
+mod signer;
 mod verify;
 
 pub use anchors::{AnchorFault, Anchors, IssuerKind, PinnedIssuer};
 pub use authority::{Authority, AuthorityFault, ISSUING_VALIDITY, ROOT_VALIDITY, Root};
+pub use bundle::{
+    BUNDLE_ISSUING_MAX, BUNDLE_PARTNERS_MAX, BUNDLE_ROOTS_MAX, Bundle, BundleFault, HeldBundle, IssuingCa, ListPlace, PartnerAnchors,
+    URL_BYTES_MAX,
+};
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
     sign_revocation_list,
 };
+pub use csr::{CertificateRequest, REQUEST_BYTES_MAX, REQUEST_NAMES_MAX, RequestFault, certificate_request, certificate_request_pem};
 pub use describe::{CertificateFacts, facts};
 pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;
-pub use key::{Key, KeyFault, PublicKey, SecretPem};
+pub use jws::{DOCUMENT_BYTES_MAX, DocumentFault, DocumentKind, DocumentSigner, SignedDocument, read_signed};
+pub use key::{Curve, Key, KeyFault, PublicKey, SecretPem};
 pub use pem::{PEM_CERTIFICATES_MAX, PemFault, certificates_from_pem, certificates_to_pem};
-pub use profile::{BACKDATE, Issued, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at};
+pub use profile::{BACKDATE, DOCUMENT_SIGNER_VALIDITY, Issued, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at};
 pub use purpose::Purpose;
 pub use random::{NoRandomness, random};
 pub use rejection::Rejection;
@@ -43,4 +54,5 @@ pub use revocation::{ListUsed, Revocation, RevocationLists};
 /// A certificate in DER, as it travels in a handshake.
 pub use rustls_pki_types::CertificateDer;
 pub use serial::{Fingerprint, FingerprintFault, IssuerName, Serial};
+pub use signer::{CaKey, CaSigner, signature_from_der, signature_to_der};
 pub use verify::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, VerifiedCertificate, verify};

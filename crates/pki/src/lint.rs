@@ -1,7 +1,10 @@
 //! What a sound path may still get wrong: weak keys, weak signatures, a leaf that may sign others.
 //! Path building (webpki) looks at none of these in every certificate.
 
-use x509_parser::{certificate::X509Certificate, der_parser::asn1_rs::Oid, oid_registry, prelude::FromDer, public_key::PublicKey};
+use x509_parser::{
+    certificate::X509Certificate, der_parser::asn1_rs::Oid, oid_registry, prelude::FromDer, public_key::PublicKey,
+    x509::SubjectPublicKeyInfo,
+};
 
 use crate::{CertificateDer, Rejection, describe};
 
@@ -70,13 +73,13 @@ pub(crate) fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
 pub(crate) fn key_is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => key.key_size() >= RSA_BITS_MIN,
-        Ok(PublicKey::EC(_)) => curve(certificate).is_some(),
+        Ok(PublicKey::EC(_)) => curve(certificate.public_key()).is_some(),
         _ => certificate.public_key().algorithm.algorithm == oid_registry::OID_SIG_ED25519,
     }
 }
 
-fn curve(certificate: &X509Certificate<'_>) -> Option<&'static str> {
-    let parameters = certificate.public_key().algorithm.parameters.as_ref()?;
+fn curve(key: &SubjectPublicKeyInfo<'_>) -> Option<&'static str> {
+    let parameters = key.algorithm.parameters.as_ref()?;
     match parameters.as_oid().ok()? {
         oid if oid == oid_registry::OID_EC_P256 => Some("P-256"),
         oid if oid == oid_registry::OID_NIST_EC_P384 => Some("P-384"),
@@ -86,10 +89,16 @@ fn curve(certificate: &X509Certificate<'_>) -> Option<&'static str> {
 
 /// The kind and size of the public key, for people.
 pub(crate) fn key_text(certificate: &X509Certificate<'_>) -> String {
-    match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => format!("RSA {}", key.key_size()),
-        Ok(PublicKey::EC(_)) => curve(certificate).unwrap_or("another curve").to_owned(),
-        _ => oid_text(&certificate.public_key().algorithm.algorithm),
+    public_key_text(certificate.public_key())
+}
+
+/// The kind and size of a public key, for people.
+pub(crate) fn public_key_text(key: &SubjectPublicKeyInfo<'_>) -> String {
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),
+        Ok(PublicKey::EC(_)) => curve(key).unwrap_or("another curve").to_owned(),
+        _ if key.algorithm.algorithm == oid_registry::OID_SIG_ED25519 => "Ed25519".into(),
+        _ => oid_text(&key.algorithm.algorithm),
     }
 }
 

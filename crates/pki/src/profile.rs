@@ -12,10 +12,7 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use crate::{
-    AuthorityFault, Fqdn, Serial, SipUser, certificates_to_pem,
-    der::{SEQUENCE, element as der},
-};
+use crate::{AuthorityFault, Fqdn, Purpose, Serial, SipUser, certificates_to_pem, der, purpose};
 
 /// How far the start of every certificate lies before its making: clocks of members differ.
 pub const BACKDATE: Duration = Duration::from_mins(10);
@@ -23,6 +20,10 @@ pub const BACKDATE: Duration = Duration::from_mins(10);
 pub const SERVER_VALIDITY: Duration = Duration::from_hours(7 * 24);
 /// How long a user's certificate lasts.
 pub const USER_VALIDITY: Duration = Duration::from_hours(30 * 24);
+/// How long the certificate of a document signer lasts.
+pub const DOCUMENT_SIGNER_VALIDITY: Duration = Duration::from_hours(90 * 24);
+/// What a document signer is, as a URI among its names.
+const DOCUMENTS_ROLE: &str = "urn:verbund:role:documents";
 /// The longest common name (RFC 5280 appendix A.1, ub-common-name).
 const COMMON_NAME_CHARS_MAX: usize = 64;
 
@@ -111,8 +112,8 @@ pub(crate) fn issuing(common_name: &str, organisation: &str, domains: &[Fqdn], s
     let mut params = base(Some(common_name), Some(organisation), serial, validity);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.extended_key_usages = vec![Eku::ServerAuth, Eku::ClientAuth, Eku::OcspSigning];
-    params.custom_extensions = vec![name_constraints(domains)];
+    let purposes = purpose::extension(&[purpose::SERVER_AUTH, purpose::CLIENT_AUTH, purpose::OCSP_SIGNING, purpose::DOCUMENTS]);
+    params.custom_extensions = vec![purposes, name_constraints(domains)];
     params
 }
 
@@ -123,20 +124,14 @@ pub(crate) fn issuing(common_name: &str, organisation: &str, domains: &[Fqdn], s
 /// servers. Whoever knows it (webpki, OpenSSL, GnuTLS) enforces it either way.
 fn name_constraints(domains: &[Fqdn]) -> CustomExtension {
     const ID_CE_NAME_CONSTRAINTS: &[u64] = &[2, 5, 29, 30];
-    let subtree = |tag, base: &[u8]| der(SEQUENCE, &der(tag, base));
-    let permitted: Vec<u8> = domains.iter().flat_map(|domain| subtree(DNS_NAME, domain.as_str().as_bytes())).collect();
+    let subtree = |tag, base: &[u8]| der::element(der::SEQUENCE, &der::element(tag, base));
+    let permitted: Vec<u8> = domains.iter().flat_map(|domain| subtree(der::DNS_NAME, domain.as_str().as_bytes())).collect();
     // An address of zeros under a mask of zeros is every address.
-    let excluded = [subtree(IP_ADDRESS, &[0; 8]), subtree(IP_ADDRESS, &[0; 32])].concat();
-    let both = [der(PERMITTED, &permitted), der(EXCLUDED, &excluded)].concat();
-    CustomExtension::from_oid_content(ID_CE_NAME_CONSTRAINTS, der(SEQUENCE, &both))
+    let excluded = [subtree(der::IP_ADDRESS, &[0; 8]), subtree(der::IP_ADDRESS, &[0; 32])].concat();
+    // NameConstraints: `[0]` and `[1] GeneralSubtrees`.
+    let both = [der::element(der::CONTEXT_0, &permitted), der::element(der::CONTEXT_1, &excluded)].concat();
+    CustomExtension::from_oid_content(ID_CE_NAME_CONSTRAINTS, der::element(der::SEQUENCE, &both))
 }
-
-/// GeneralName: `[2] IA5String` and `[7] OCTET STRING`.
-const DNS_NAME: u8 = 0x82;
-const IP_ADDRESS: u8 = 0x87;
-/// NameConstraints: `[0]` and `[1] GeneralSubtrees`.
-const PERMITTED: u8 = 0xa0;
-const EXCLUDED: u8 = 0xa1;
 
 /// A server: both purposes, since servers are clients of each other.
 pub(crate) fn server(names: &ServerNames, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {
@@ -157,6 +152,14 @@ pub(crate) fn user(user: &SipUser, serial: &Serial, validity: Validity) -> Resul
     let mut params = leaf(uri.strip_prefix("sip:"), serial, validity);
     params.extended_key_usages = vec![Eku::ClientAuth];
     params.subject_alt_names.push(SanType::URI(ia5(&uri)?));
+    Ok(params)
+}
+
+/// Who signs the organisation's documents: no server and no user.
+pub(crate) fn documents(server: &Fqdn, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {
+    let mut params = leaf(Some("Document signer"), serial, validity);
+    params.custom_extensions.push(Purpose::extension(&[Purpose::Documents]));
+    params.subject_alt_names = vec![SanType::DnsName(ia5(server.as_str())?), SanType::URI(ia5(DOCUMENTS_ROLE)?)];
     Ok(params)
 }
 

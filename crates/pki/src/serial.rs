@@ -83,6 +83,17 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// From 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = value(pair[0])? << 4 | value(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+
     /// The 32 octets.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -154,5 +165,15 @@ mod tests {
         let serials: HashSet<_> = (0..100).map(|_| Serial::generate().unwrap()).collect();
         assert_eq!(serials.len(), 100);
         assert!(serials.iter().all(|serial| serial.as_bytes().len() == 16 && serial.as_bytes()[0] & 0xc0 == 0x40));
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written() {
+        let print = Fingerprint::of(b"x");
+        assert_eq!(Fingerprint::parse(&print.to_string()), Some(print));
+        assert_eq!(Fingerprint::parse(&print.to_string().to_uppercase()), Some(print));
+        for bad in ["", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"ä".repeat(32)] {
+            assert_eq!(Fingerprint::parse(bad), None, "{bad}");
+        }
     }
 }
