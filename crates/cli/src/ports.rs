@@ -23,7 +23,7 @@ impl Ports {
     /// # Errors
     /// One of them cannot be had.
     pub(crate) fn take(sip: Option<SocketAddr>, https: Option<SocketAddr>, listed: Option<Listeners>) -> Result<Self, BindError> {
-        let listed = listed.unwrap_or(Listeners { sip: None, https: None });
+        let listed = listed.unwrap_or_default();
         let sip = take(sip.or(listed.sip).unwrap_or(SIP_DEFAULT))?;
         let https = take(https.or(listed.https).unwrap_or(HTTPS_DEFAULT))?;
         Ok(Self { taken: (sip.1, https.1), sip: sip.0, https: https.0 })
@@ -31,7 +31,7 @@ impl Ports {
 
     /// For the topology of a new organisation.
     pub(crate) fn listeners(&self) -> Listeners {
-        Listeners { sip: Some(self.taken.0), https: Some(self.taken.1) }
+        Listeners { sip: Some(self.taken.0), https: Some(self.taken.1), ..Listeners::default() }
     }
 
     /// The listeners of SIP and HTTPS, for those who serve on them.

@@ -67,7 +67,7 @@ impl Sim {
         let clock = Arc::new(Clock(AtomicU64::new(1_800_000_000)));
         let (domain, name): (Fqdn, Fqdn) = (Self::DOMAIN.parse().unwrap(), Self::SERVER.parse().unwrap());
         let (_, authority) = Authority::create("Contoso", std::slice::from_ref(&domain), start).unwrap();
-        let listeners = Listeners { sip: Some(([192, 0, 2, 10], 5061).into()), https: None };
+        let listeners = Listeners { sip: Some(([192, 0, 2, 10], 5061).into()), ..Listeners::default() };
         let topology = Topology::single_server("Contoso", &domain, &name, listeners).unwrap();
         let key = Key::generate().unwrap();
         let issued = authority.issue_server(&topology.certificate_names(&name).unwrap(), &key.public(), start).unwrap();

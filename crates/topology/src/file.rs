@@ -1,4 +1,5 @@
-//! What was written (TOML) becomes what it means.
+//! What was written (TOML) becomes what it means. What can be said only about the whole is in
+//! [`check`](crate::check).
 
 use std::{net::SocketAddr, ops::Range};
 
@@ -6,7 +7,7 @@ use pki::Fqdn;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{Fault, Faults, Listeners, MediaPolicy, Pool, Role, Rule, Server, Topology};
+use crate::{Fault, Faults, Listeners, MediaPolicy, Pool, Role, Rule, Server, Topology, check};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,9 +22,10 @@ struct File {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct PoolEntry {
     name: Spanned<String>,
+    next_hop: Option<Spanned<String>>,
     #[serde(default)]
     server: Vec<Spanned<ServerEntry>>,
 }
@@ -33,8 +35,12 @@ struct PoolEntry {
 struct ServerEntry {
     fqdn: Spanned<String>,
     roles: Spanned<Vec<Spanned<Role>>>,
-    sip: Option<SocketAddr>,
+    #[serde(default)]
+    expected: bool,
+    sip: Option<Spanned<SocketAddr>>,
+    servers: Option<Spanned<SocketAddr>>,
     https: Option<Spanned<SocketAddr>>,
+    http: Option<Spanned<SocketAddr>>,
 }
 
 impl Topology {
@@ -51,31 +57,93 @@ impl Topology {
             let offset = error.span().map_or(0, |span| span.start);
             Faults(vec![Fault::at(text, offset, Rule::Form(error.message().into()))])
         })?;
-        let mut reader = Reader { text, faults: Vec::new() };
-        let topology = reader.topology(&file);
-        reader.check(&topology, &file);
-        reader.faults.sort_by_key(|fault| (fault.line, fault.column));
-        if reader.faults.is_empty() { Ok(topology) } else { Err(Faults(reader.faults)) }
+        let mut reader = Reader::default();
+        let read = reader.read(&file);
+        let faults = reader.judge(&read);
+        if faults.is_empty() { Ok(read.topology()) } else { Err(placed(text, faults)) }
+    }
+}
+
+/// From offsets to lines, in the order of the text.
+fn placed(text: &str, mut faults: Vec<(usize, Rule)>) -> Faults {
+    faults.sort_by_key(|(offset, _)| *offset);
+    faults.truncate(Topology::FAULTS_MAX);
+    Faults(faults.into_iter().map(|(offset, rule)| Fault::at(text, offset, rule)).collect())
+}
+
+/// A pool and the places of what was written about it.
+pub(crate) struct ReadPool {
+    pub(crate) place: Range<usize>,
+    pub(crate) name_place: Range<usize>,
+    pub(crate) name: Fqdn,
+    pub(crate) next_hop: Option<(Range<usize>, Fqdn)>,
+    pub(crate) servers: Vec<ReadServer>,
+}
+
+/// A server and the places of what was written about it.
+pub(crate) struct ReadServer {
+    pub(crate) place: Range<usize>,
+    pub(crate) name_place: Range<usize>,
+    pub(crate) roles_place: Range<usize>,
+    /// In the order of [`Listeners::by_key`].
+    pub(crate) listener_places: [Range<usize>; 4],
+    pub(crate) server: Server,
+}
+
+/// Everything that could be read.
+pub(crate) struct Read {
+    pub(crate) version: u64,
+    pub(crate) organisation: String,
+    pub(crate) domains: Vec<Fqdn>,
+    pub(crate) media: MediaPolicy,
+    pub(crate) pools: Vec<ReadPool>,
+}
+
+impl Read {
+    fn topology(self) -> Topology {
+        let servers = |pool: Vec<ReadServer>| pool.into_iter().map(|read| read.server).collect();
+        let pool = |read: ReadPool| Pool::new(read.name, read.next_hop.map(|(_, hop)| hop), servers(read.servers));
+        Topology {
+            version: self.version,
+            organisation: self.organisation,
+            domains: self.domains,
+            media: self.media,
+            pools: self.pools.into_iter().map(pool).collect(),
+        }
+    }
+
+    /// Every server with its pool.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (&ReadPool, &ReadServer)> {
+        self.pools.iter().flat_map(|pool| pool.servers.iter().map(move |server| (pool, server)))
     }
 }
 
 /// Collects faults on the way, so that all are told at once. What it returns counts only if there
 /// are none.
-struct Reader<'a> {
-    text: &'a str,
-    faults: Vec<Fault>,
+#[derive(Default)]
+struct Reader {
+    faults: Vec<(usize, Rule)>,
+    /// A name could not be read or a pool is empty, so little can be said about the whole.
+    partial: bool,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn fault(&mut self, place: Range<usize>, rule: Rule) {
-        self.faults.push(Fault::at(self.text, place.start, rule));
+        self.faults.push((place.start, rule));
     }
 
     fn name(&mut self, name: &Spanned<String>) -> Option<Fqdn> {
-        Fqdn::parse(name.get_ref()).map_err(|fault| self.fault(name.span(), fault.into())).ok()
+        match Fqdn::parse(name.get_ref()) {
+            Ok(name) => Some(name),
+            Err(fault) => {
+                self.partial = true;
+                self.fault(name.span(), fault.into());
+                None
+            }
+        }
     }
 
-    fn topology(&mut self, file: &File) -> Topology {
+    fn read(&mut self, file: &File) -> Read {
         if *file.version.get_ref() == 0 {
             self.fault(file.version.span(), Rule::Version);
         }
@@ -83,7 +151,10 @@ impl Reader<'_> {
         if organisation.trim().is_empty() || organisation.chars().any(char::is_control) {
             self.fault(file.organisation.span(), Rule::Organisation);
         }
-        Topology {
+        if file.pool.is_empty() {
+            self.fault(0..0, Rule::NoPool);
+        }
+        Read {
             version: *file.version.get_ref(),
             organisation: organisation.clone(),
             domains: self.domains(&file.domains),
@@ -97,41 +168,49 @@ impl Reader<'_> {
             self.fault(list.span(), Rule::NoDomain);
         }
         let mut domains = Vec::new();
+        let mut bytes = 0;
         for written in list.get_ref() {
-            match self.name(written) {
-                Some(domain) if domains.contains(&domain) => self.fault(written.span(), Rule::DuplicateDomain(domain.to_string())),
-                Some(domain) => domains.push(domain),
-                None => {}
+            let Some(domain) = self.name(written) else { continue };
+            bytes += domain.as_str().len() + Topology::DOMAIN_FRAME_BYTES;
+            if bytes > Topology::DOMAIN_BYTES_MAX {
+                self.fault(written.span(), Rule::TooManyDomains);
+                break;
+            }
+            if domains.contains(&domain) {
+                self.fault(written.span(), Rule::DuplicateDomain(domain.to_string()));
+            } else {
+                domains.push(domain);
             }
         }
         domains
     }
 
-    fn pool(&mut self, written: &Spanned<PoolEntry>) -> Option<Pool> {
+    fn pool(&mut self, written: &Spanned<PoolEntry>) -> Option<ReadPool> {
         let entry = written.get_ref();
         if entry.server.is_empty() {
+            self.partial = true;
             self.fault(written.span(), Rule::EmptyPool(entry.name.get_ref().clone()));
         }
         let servers = entry.server.iter().filter_map(|server| self.server(server)).collect();
-        Some(Pool::new(self.name(&entry.name)?, servers))
+        let next_hop = entry.next_hop.as_ref().and_then(|hop| Some((hop.span(), self.name(hop)?)));
+        Some(ReadPool { place: written.span(), name_place: entry.name.span(), name: self.name(&entry.name)?, next_hop, servers })
     }
 
-    fn server(&mut self, written: &Spanned<ServerEntry>) -> Option<Server> {
+    fn server(&mut self, written: &Spanned<ServerEntry>) -> Option<ReadServer> {
         let entry = written.get_ref();
         let fqdn = self.name(&entry.fqdn)?;
         let roles = self.roles(&fqdn, &entry.roles);
-        let https = entry.https.as_ref().map(|https| *https.get_ref());
-        if roles.contains(&Role::FrontEnd) && entry.sip.is_none() {
-            let rule = Rule::NoListener { server: fqdn.to_string(), role: Role::FrontEnd.as_str(), listener: "sip" };
-            self.fault(written.span(), rule);
-        }
-        if let (Some(sip), Some(https)) = (entry.sip, &entry.https)
-            && sip == *https.get_ref()
-            && sip.port() != 0
-        {
-            self.fault(https.span(), Rule::SameListener(fqdn.to_string()));
-        }
-        Some(Server::new(fqdn, roles, Listeners { sip: entry.sip, https }))
+        let address = |listener: &Option<Spanned<SocketAddr>>| listener.as_ref().map(|address| *address.get_ref());
+        let place = |listener: &Option<Spanned<SocketAddr>>| listener.as_ref().map_or(0..0, Spanned::span);
+        let ServerEntry { sip, servers, https, http, expected, .. } = entry;
+        let listeners = Listeners { sip: address(sip), servers: address(servers), https: address(https), http: address(http) };
+        Some(ReadServer {
+            place: written.span(),
+            name_place: entry.fqdn.span(),
+            roles_place: entry.roles.span(),
+            listener_places: [place(sip), place(servers), place(https), place(http)],
+            server: Server::new(fqdn, roles, listeners, *expected),
+        })
     }
 
     fn roles(&mut self, server: &Fqdn, list: &Spanned<Vec<Spanned<Role>>>) -> Vec<Role> {
@@ -141,7 +220,7 @@ impl Reader<'_> {
         let mut roles = Vec::new();
         for role in list.get_ref() {
             if roles.contains(role.get_ref()) {
-                self.fault(role.span(), Rule::DuplicateRole { server: server.to_string(), role: role.get_ref().as_str() });
+                self.fault(role.span(), Rule::DuplicateRole { server: server.to_string(), role: *role.get_ref() });
             } else {
                 roles.push(*role.get_ref());
             }
@@ -149,50 +228,16 @@ impl Reader<'_> {
         roles
     }
 
-    /// What can be said only about the whole: names are unique, one authority.
-    fn check(&mut self, topology: &Topology, file: &File) {
-        if file.pool.is_empty() {
-            self.fault(0..0, Rule::NoPool);
-            return;
+    /// All faults, those of the whole included.
+    fn judge(mut self, read: &Read) -> Vec<(usize, Rule)> {
+        if read.servers().nth(Topology::SERVERS_MAX).is_some() {
+            self.fault(0..0, Rule::TooManyServers);
+            return self.faults;
         }
-        self.check_pools(topology, file);
-        self.check_servers(topology, file);
-        let count = topology.servers().filter(|server| server.has(Role::Authority)).count();
-        if count != 1 && self.faults.is_empty() {
-            self.fault(file.pool[0].span(), Rule::Authority { count });
+        self.faults.extend(check::servers(read));
+        if !self.partial && !read.pools.is_empty() && !read.domains.is_empty() {
+            self.faults.extend(check::whole(read));
         }
+        self.faults
     }
-
-    fn check_pools(&mut self, topology: &Topology, file: &File) {
-        for (position, written) in file.pool.iter().enumerate() {
-            let Ok(name) = Fqdn::parse(written.get_ref().name.get_ref()) else { continue };
-            let earlier = file.pool[..position].iter().any(|other| is(&other.get_ref().name, &name));
-            if earlier {
-                self.fault(written.get_ref().name.span(), Rule::DuplicatePool(name.to_string()));
-            }
-            let elsewhere = topology.pool_of(&name).is_some_and(|pool| pool.name() != &name);
-            // A pool of several servers is not one of them either: its name must lead to all.
-            let one_of_many = written.get_ref().server.len() > 1 && topology.server(&name).is_some();
-            if elsewhere || one_of_many {
-                self.fault(written.get_ref().name.span(), Rule::PoolNamedLikeServer(name.to_string()));
-            }
-        }
-    }
-
-    fn check_servers(&mut self, topology: &Topology, file: &File) {
-        let entries: Vec<_> = file.pool.iter().flat_map(|pool| &pool.get_ref().server).map(|server| &server.get_ref().fqdn).collect();
-        for server in topology.servers() {
-            let mut same = entries.iter().filter(|entry| is(entry, server.fqdn())).skip(1);
-            if let Some(second) = same.next() {
-                let fault = Fault::at(self.text, second.span().start, Rule::DuplicateServer(server.fqdn().to_string()));
-                if !self.faults.contains(&fault) {
-                    self.faults.push(fault);
-                }
-            }
-        }
-    }
-}
-
-fn is(written: &Spanned<String>, name: &Fqdn) -> bool {
-    Fqdn::parse(written.get_ref()).is_ok_and(|written| written == *name)
 }

@@ -1,18 +1,24 @@
-//! The published list of trusted servers: domains, pools, servers, roles, listeners, media policy.
+//! The published list of trusted servers: domains, pools, servers, roles, listeners, next hops,
+//! media policy.
 //!
 //! An administrator writes it as TOML; here it is read once into types that cannot be wrong, or
 //! every fault is told with its line and column. Who is let in because of it is for `trust` to
 //! decide. Start with [`Topology`].
 
+mod check;
 mod fault;
 mod file;
+mod role;
 mod server;
 mod write;
+
+use std::net::SocketAddr;
 
 use pki::{Fqdn, ServerNames};
 
 pub use fault::{Fault, Faults, Rule};
-pub use server::{Listeners, MediaPolicy, Pool, Role, Server};
+pub use role::Role;
+pub use server::{Listeners, MediaPolicy, Pool, Server};
 
 /// Who belongs to the organisation, and what each is there for. Made by
 /// [`parse`](Self::parse) or [`single_server`](Self::single_server) only, so whoever holds one
@@ -29,14 +35,24 @@ pub struct Topology {
 impl Topology {
     /// The most bytes of a topology in TOML.
     pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+    /// The most servers of an organisation.
+    pub const SERVERS_MAX: usize = 1024;
+    /// The most bytes that all domains together take in a certificate: a front end's bears each
+    /// twice and its issuing CA's once, and a chain must stay below [`pki::CHAIN_BYTES_MAX`].
+    pub const DOMAIN_BYTES_MAX: usize = 3 * 1024;
+    /// What a name takes in a certificate besides its letters: tags, lengths, `sip:`.
+    const DOMAIN_FRAME_BYTES: usize = 8;
+    /// The most faults that are told of one text.
+    pub const FAULTS_MAX: usize = 200;
 
     /// The topology of one server that does everything: version 1, one pool of the server's name.
     ///
     /// # Errors
-    /// The same faults that [`parse`](Self::parse) tells, without a place in a text.
+    /// The same faults that [`parse`](Self::parse) tells, at their places in the text that would
+    /// have been written.
     pub fn single_server(organisation: &str, domain: &Fqdn, server: &Fqdn, listeners: Listeners) -> Result<Self, Faults> {
-        let server = Server::new(server.clone(), vec![Role::Authority, Role::FrontEnd], listeners);
-        let pool = Pool::new(server.fqdn().clone(), vec![server]);
+        let server = Server::new(server.clone(), vec![Role::Authority, Role::FrontEnd], listeners, false);
+        let pool = Pool::new(server.fqdn().clone(), None, vec![server]);
         let topology = Self {
             version: 1,
             organisation: organisation.into(),
@@ -78,6 +94,11 @@ impl Topology {
         &self.pools
     }
 
+    /// The pool of this name.
+    pub fn pool(&self, name: &Fqdn) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.name() == name)
+    }
+
     /// All servers, in the order of the list.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.pools.iter().flat_map(Pool::servers)
@@ -86,6 +107,15 @@ impl Topology {
     /// The server of this name, if it is listed (promise P14).
     pub fn server(&self, name: &Fqdn) -> Option<&Server> {
         self.servers().find(|server| server.fqdn() == name)
+    }
+
+    /// The one server that holds the CA and this list.
+    ///
+    /// # Panics
+    /// Never: [`parse`](Self::parse) lets no list without an authority through.
+    #[expect(clippy::expect_used, reason = "the one constructor makes sure of it")]
+    pub fn authority(&self) -> &Server {
+        self.servers().find(|server| server.has(Role::Authority)).expect("a topology has one authority")
     }
 
     /// What a server is there for; empty for one that is not listed.
@@ -98,9 +128,34 @@ impl Topology {
         self.pools.iter().find(|pool| pool.servers().iter().any(|server| server.fqdn() == name))
     }
 
+    /// The servers that a name leads to: one server, or all of a pool; empty for any other name.
+    pub fn servers_named(&self, name: &Fqdn) -> Vec<&Server> {
+        match self.pool(name) {
+            Some(pool) => pool.servers().iter().collect(),
+            None => self.server(name).into_iter().collect(),
+        }
+    }
+
+    /// Where other servers reach this server, or the servers of this pool, by mutual TLS. Empty for
+    /// a name that is not listed and for a server that has not joined yet.
+    pub fn addresses_of(&self, name: &Fqdn) -> Vec<SocketAddr> {
+        self.servers_named(name).into_iter().filter_map(Server::server_address).collect()
+    }
+
     /// Whether this is a host of ours: a listed server or a pool.
     pub fn is_ours(&self, name: &Fqdn) -> bool {
-        self.server(name).is_some() || self.pools.iter().any(|pool| pool.name() == name)
+        self.server(name).is_some() || self.pool(name).is_some()
+    }
+
+    /// Whether this is a server that holds the list and may ask for it (row N30): listed, and no
+    /// application.
+    pub fn is_member(&self, name: &Fqdn) -> bool {
+        self.server(name).is_some_and(Server::is_member)
+    }
+
+    /// The members, in the order of the list.
+    pub fn members(&self) -> impl Iterator<Item = &Server> {
+        self.servers().filter(|server| server.is_member())
     }
 
     /// The names that a listed server's certificate shall bear; `None` for one that is not listed.
@@ -109,7 +164,8 @@ impl Topology {
         let server = self.server(name)?;
         let pool = self.pool_of(name)?.name();
         let aliases = if pool == name { Vec::new() } else { vec![pool.clone()] };
-        let domains = if server.has(Role::FrontEnd) { self.domains.clone() } else { Vec::new() };
+        let faces_clients = server.roles().iter().any(|role| role.faces_clients());
+        let domains = if faces_clients { self.domains.clone() } else { Vec::new() };
         Some(ServerNames { server: name.clone(), aliases, domains })
     }
 }

@@ -1,29 +1,11 @@
-//! Pools, servers and what they are there for.
+//! Pools, servers and where they listen.
 
 use std::net::SocketAddr;
 
 use pki::Fqdn;
 use serde::{Deserialize, Serialize};
 
-/// What a server is there for.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Holds the CA and the list of servers; one in an organisation.
-    Authority,
-    /// Clients sign in here; messages and calls are routed here.
-    FrontEnd,
-}
-
-impl Role {
-    /// As the file has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Authority => "authority",
-            Self::FrontEnd => "front-end",
-        }
-    }
-}
+use crate::Role;
 
 /// What is asked of the media that users negotiate (promise P3, row N26).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -46,13 +28,25 @@ impl MediaPolicy {
     }
 }
 
-/// Where a server listens. All of it is TLS (promise P3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Where a server listens. All of it is TLS (promise P3), but for `http`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Listeners {
-    /// SIP from clients: needed by a front end.
+    /// SIP from clients, TLS: needed by a front end and a director.
     pub sip: Option<SocketAddr>,
+    /// SIP from servers, mutual TLS: needed by every member as soon as there are several.
+    pub servers: Option<SocketAddr>,
     /// HTTPS.
     pub https: Option<SocketAddr>,
+    /// Revocation lists, OCSP and the root, all of them signed and public (the exception of
+    /// promise P3): at the authority only.
+    pub http: Option<SocketAddr>,
+}
+
+impl Listeners {
+    /// The key of each in the file, and the address.
+    pub const fn by_key(&self) -> [(&'static str, Option<SocketAddr>); 4] {
+        [("sip", self.sip), ("servers", self.servers), ("https", self.https), ("http", self.http)]
+    }
 }
 
 /// A listed server.
@@ -61,11 +55,12 @@ pub struct Server {
     fqdn: Fqdn,
     roles: Vec<Role>,
     listeners: Listeners,
+    expected: bool,
 }
 
 impl Server {
-    pub(crate) fn new(fqdn: Fqdn, roles: Vec<Role>, listeners: Listeners) -> Self {
-        Self { fqdn, roles, listeners }
+    pub(crate) fn new(fqdn: Fqdn, roles: Vec<Role>, listeners: Listeners, expected: bool) -> Self {
+        Self { fqdn, roles, listeners, expected }
     }
 
     /// Its name: what its certificate must prove.
@@ -87,18 +82,34 @@ impl Server {
     pub fn listeners(&self) -> &Listeners {
         &self.listeners
     }
+
+    /// Added, but not joined yet: nobody is to be reached there.
+    pub fn is_expected(&self) -> bool {
+        self.expected
+    }
+
+    /// Whether it holds the list and takes part in the control channel: everyone but an application.
+    pub fn is_member(&self) -> bool {
+        !self.has(Role::Application)
+    }
+
+    /// Where other servers reach it by mutual TLS; `None` before it has joined.
+    pub fn server_address(&self) -> Option<SocketAddr> {
+        self.listeners.servers.filter(|_| !self.expected)
+    }
 }
 
 /// Servers that share one name and one user base.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pool {
     name: Fqdn,
+    next_hop: Option<Fqdn>,
     servers: Vec<Server>,
 }
 
 impl Pool {
-    pub(crate) fn new(name: Fqdn, servers: Vec<Server>) -> Self {
-        Self { name, servers }
+    pub(crate) fn new(name: Fqdn, next_hop: Option<Fqdn>, servers: Vec<Server>) -> Self {
+        Self { name, next_hop, servers }
     }
 
     /// Its name; a pool of one server may have that server's.
@@ -106,8 +117,23 @@ impl Pool {
         &self.name
     }
 
+    /// Where its directors or edges pass requests on: a pool or a server of this list.
+    pub fn next_hop(&self) -> Option<&Fqdn> {
+        self.next_hop.as_ref()
+    }
+
     /// Its servers, at least one.
     pub fn servers(&self) -> &[Server] {
         &self.servers
+    }
+
+    /// Whether a server in it has this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.servers.iter().any(|server| server.has(role))
+    }
+
+    /// Whether users can have their home here.
+    pub fn is_home(&self) -> bool {
+        self.has(Role::FrontEnd)
     }
 }

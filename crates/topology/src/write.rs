@@ -7,7 +7,7 @@ use crate::{Pool, Role, Server, Topology};
 const HEAD: &str = "\
 # The topology: who belongs to this organisation, and what each is there for.
 # Only servers listed here are trusted, and only if their certificate proves the name as well.
-# This file is yours: it is written once, when the organisation is made, and only read afterwards.
+# This file is yours: our commands change single lines of it and leave your words alone.
 ";
 
 impl Topology {
@@ -26,8 +26,10 @@ impl Topology {
             "# Media between users: \"require\" lets only encrypted media (SRTP) through, \"support\" lets".into(),
             "# unencrypted calls through as well.".into(),
             format!("media = {}", quoted(self.media().as_str())),
+            String::new(),
+            "# The roles of servers:".into(),
         ];
-        for line in lines {
+        for line in lines.into_iter().chain(Role::ALL.map(|role| format!("#   {role}: {}", role.meaning()))) {
             text.push_str(&line);
             text.push('\n');
         }
@@ -40,18 +42,33 @@ impl Topology {
 
 fn write_pool(text: &mut String, pool: &Pool) {
     let _ = write!(text, "\n# A pool: servers that share one name and one user base.\n[[pool]]\nname = {}\n", quoted(pool.name().as_str()));
+    if let Some(hop) = pool.next_hop() {
+        let _ = write!(text, "# Where its servers pass requests on.\nnext-hop = {}\n", quoted(hop.as_str()));
+    }
     pool.servers().iter().for_each(|server| write_server(text, server));
 }
 
 fn write_server(text: &mut String, server: &Server) {
-    let roles: Vec<_> = server.roles().iter().map(|role: &Role| quoted(role.as_str())).collect();
+    let roles: Vec<_> = server.roles().iter().map(|role| quoted(role.as_str())).collect();
     let _ = write!(text, "\n[[pool.server]]\n# The name that its certificate must prove.\nfqdn = {}\n", quoted(server.fqdn().as_str()));
-    let _ = write!(text, "# authority: holds the CA and this list; front-end: clients sign in here.\nroles = [{}]\n", roles.join(", "));
-    let listeners = [("sip", "SIP over TLS", server.listeners().sip), ("https", "HTTPS", server.listeners().https)];
-    for (key, what, address) in listeners {
+    let _ = writeln!(text, "roles = [{}]", roles.join(", "));
+    if server.is_expected() {
+        text.push_str("# Added, but not joined yet.\nexpected = true\n");
+    }
+    for (key, address) in server.listeners().by_key() {
         if let Some(address) = address {
-            let _ = write!(text, "# {what}.\n{key} = \"{address}\"\n");
+            let _ = write!(text, "# {}\n{key} = \"{address}\"\n", purpose(key));
         }
+    }
+}
+
+/// What a listener is there for.
+fn purpose(key: &str) -> &'static str {
+    match key {
+        "sip" => "SIP over TLS, for clients.",
+        "servers" => "SIP over mutual TLS, for the other servers.",
+        "https" => "HTTPS.",
+        _ => "HTTP, for revocation lists and the root only: they are signed and public.",
     }
 }
 

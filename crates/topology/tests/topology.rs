@@ -1,6 +1,8 @@
 //! What an administrator may write, and what every fault answers with.
 #![allow(clippy::unwrap_used)]
 
+use std::net::SocketAddr;
+
 use pki::Fqdn;
 use topology::{Faults, Listeners, MediaPolicy, Role, Topology};
 
@@ -18,11 +20,13 @@ name = "pool.contoso.example"
 fqdn = "fe1.contoso.example"
 roles = ["authority", "front-end"]
 sip = "127.0.0.1:5061"
+servers = "127.0.0.1:5062"
 https = "127.0.0.1:8443"
 [[pool.server]]
 fqdn = "FE2.contoso.example"
 roles = ["front-end"]
 sip = "[::1]:5061"
+servers = "[::1]:5062"
 "#;
 
 /// `GOOD` with one text replaced has exactly these faults.
@@ -68,7 +72,8 @@ fn a_server_that_serves_no_clients_bears_no_sip_domain() {
 
 #[test]
 fn one_server_does_everything() {
-    let listeners = Listeners { sip: Some("127.0.0.1:5061".parse().unwrap()), https: Some("127.0.0.1:8443".parse().unwrap()) };
+    let at = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    let listeners = Listeners { sip: at(5061), servers: at(5062), https: at(8443), http: at(8080) };
     let name = r#"Bücher & "Söhne" \ Co"#;
     let topology = Topology::single_server(name, &fqdn("verbund.test"), &fqdn("sip.verbund.test"), listeners).unwrap();
     assert_eq!(topology.version(), 1);
@@ -91,7 +96,7 @@ fn the_file_we_write_is_read_back_and_explains_itself() {
 
 #[test]
 fn a_hostile_organisation_name_cannot_write_keys_of_its_own() {
-    let listeners = Listeners { sip: Some("127.0.0.1:5061".parse().unwrap()), https: None };
+    let listeners = Listeners { sip: Some("127.0.0.1:5061".parse().unwrap()), ..Listeners::default() };
     let single = |name: &str| Topology::single_server(name, &fqdn("a.test"), &fqdn("sip.a.test"), listeners);
     assert!(single("x\"\nmedia = \"support").is_err());
     let quoted = single("x\" # '''").unwrap();
@@ -117,11 +122,13 @@ fn unknown_keys_and_words_are_refused_where_they_stand() {
     check(
         "\"front-end\"]\nsip = \"[",
         "\"frontend\"]\nsip = \"[",
-        &["line 14, column 10: unknown variant `frontend`, expected `authority` or `front-end`"],
+        &[
+            "line 15, column 10: unknown variant `frontend`, expected one of `authority`, `front-end`, `director`, `edge`, `media-relay`, `application`",
+        ],
     );
     check("\"Contoso\"", "Contoso", &["line 2, column 16: string values must be quoted, expected literal string"]);
     check("version = 12", "version = -1", &["line 1, column 11: invalid value: integer `-1`, expected u64"]);
-    check("127.0.0.1:8443", "localhost:8443", &["line 11, column 9: invalid socket address syntax"]);
+    check("127.0.0.1:8443", "localhost:8443", &["line 12, column 9: invalid socket address syntax"]);
 }
 
 #[test]
@@ -133,22 +140,27 @@ fn every_fault_is_told_with_its_place() {
     check(
         "FE2.contoso.example",
         "fe1.contoso.example",
-        &["line 13, column 8: the server fe1.contoso.example is listed twice; one name is one server"],
+        &["line 14, column 8: the server fe1.contoso.example is listed twice; one name is one server"],
     );
     check(
         "[\"front-end\"]",
         "[]",
-        &["line 14, column 9: the server fe2.contoso.example has no role; give it at least one of authority, front-end"],
+        &[
+            "line 15, column 9: the server fe2.contoso.example has no role; give it at least one of authority, front-end, director, edge, media-relay, application",
+        ],
     );
     check(
         "[\"front-end\"]",
         "[\"front-end\", \"front-end\"]",
-        &["line 14, column 23: the server fe2.contoso.example has the role front-end twice"],
+        &["line 15, column 23: the server fe2.contoso.example has the role front-end twice"],
     );
     check(
         "[\"front-end\"]",
         "[\"authority\", \"front-end\"]",
-        &["line 5, column 1: the role authority is given to 2 servers, exactly one has it"],
+        &[
+            "line 13, column 1: the server fe2.contoso.example has the role authority and needs the listener https = \"ADDRESS:PORT\"",
+            "line 15, column 9: the role authority is given to 2 servers, exactly one has it",
+        ],
     );
     check(
         "[\"authority\", \"front-end\"]",
@@ -158,12 +170,12 @@ fn every_fault_is_told_with_its_place() {
     check(
         "sip = \"[::1]:5061\"\n",
         "",
-        &["line 12, column 1: the server fe2.contoso.example has the role front-end and needs the listener sip = \"ADDRESS:PORT\""],
+        &["line 13, column 1: the server fe2.contoso.example has the role front-end and needs the listener sip = \"ADDRESS:PORT\""],
     );
     check(
         "127.0.0.1:8443",
         "127.0.0.1:5061",
-        &["line 11, column 9: the server fe1.contoso.example has SIP and HTTPS on the same address and port"],
+        &["line 12, column 9: the server fe1.contoso.example has sip and https on the same address and port; give each a port of its own"],
     );
     check(
         "pool.contoso.example",
@@ -180,15 +192,15 @@ fn names_are_checked_where_they_stand() {
         "FE2.contoso.example",
         "fe_2.contoso.example",
         &[
-            "line 13, column 8: \"fe_2.contoso.example\" is not a host name: labels are letters, digits and inner hyphens (no underscore, IDN as xn--...)",
+            "line 14, column 8: \"fe_2.contoso.example\" is not a host name: labels are letters, digits and inner hyphens (no underscore, IDN as xn--...)",
         ],
     );
     check(
         "FE2.contoso.example",
         "fe2",
-        &["line 13, column 8: \"fe2\" is a short name; write it in full, with its domain (fe1.contoso.example)"],
+        &["line 14, column 8: \"fe2\" is a short name; write it in full, with its domain (fe1.contoso.example)"],
     );
-    check("FE2.contoso.example", "192.0.2.1", &["line 13, column 8: \"192.0.2.1\" is an IP address; servers are known by name only"]);
+    check("FE2.contoso.example", "192.0.2.1", &["line 14, column 8: \"192.0.2.1\" is an IP address; servers are known by name only"]);
 }
 
 #[test]
@@ -198,7 +210,7 @@ fn all_faults_are_told_at_once_in_their_order() {
         .replace("FE2.contoso.example", "f_2.contoso.example")
         .replace("version = 12", "version = 0");
     let Faults(faults) = Topology::parse(&text).unwrap_err();
-    assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 13]);
+    assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3, 14]);
 }
 
 #[test]
@@ -206,8 +218,8 @@ fn an_empty_list_trusts_nobody_and_is_refused() {
     let head: String = GOOD.lines().take(3).collect::<Vec<_>>().join("\n");
     let faults = Topology::parse(&head).unwrap_err();
     assert_eq!(faults.to_string(), "line 1, column 1: there is no [[pool]]; an organisation has at least one");
-    let faults = Topology::parse(&format!("{head}\n[[pool]]\nname = \"a.test\"\n")).unwrap_err();
-    assert_eq!(faults.to_string(), "line 4, column 1: the pool a.test has no [[pool.server]]");
+    let faults = Topology::parse(&format!("{head}\n[[pool]]\nname = \"a.contoso.test\"\n")).unwrap_err();
+    assert_eq!(faults.to_string(), "line 4, column 1: the pool a.contoso.test has no [[pool.server]]");
     assert!(Topology::parse("").is_err());
 }
 

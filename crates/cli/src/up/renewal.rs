@@ -110,7 +110,7 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
 
     async fn organisation(data: &Path) -> Organisation {
-        let listeners = Listeners { sip: Some("127.0.0.1:5061".parse().unwrap()), https: None };
+        let listeners = Listeners { sip: Some("127.0.0.1:5061".parse().unwrap()), ..Listeners::default() };
         let plan = Plan { domain: Fqdn::parse("verbund.test").unwrap(), listeners, media: MediaPolicy::Require, users: Vec::new() };
         let lock = organisation::make(data, &plan, SystemTime::now()).await.unwrap();
         Organisation::open(data, lock, SystemTime::now()).await.unwrap()

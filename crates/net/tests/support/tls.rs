@@ -39,7 +39,7 @@ impl TestPki {
         let (domain, server) = (fqdn("verbund.test"), fqdn(SERVER_NAME));
         let (_, authority) = Authority::create("net tests", std::slice::from_ref(&domain), SystemTime::now()).unwrap();
         let (chain, key) = Self::server_certificate(&authority);
-        let listeners = Listeners { sip: Some(([127, 0, 0, 1], 5061).into()), https: None };
+        let listeners = Listeners { sip: Some(([127, 0, 0, 1], 5061).into()), ..Listeners::default() };
         let topology = Topology::single_server("net tests", &domain, &server, listeners).unwrap();
         let policy = LivePolicy::new(Policy { topology, anchors: authority.anchors(), revoked: Revoked::none() });
         Self { identity: ServerIdentity::new(chain, &key).unwrap(), policy, authority }

@@ -54,10 +54,13 @@ pub fn topology() -> Topology {
         fqdn = "fe1.contoso.example"
         roles = ["authority", "front-end"]
         sip = "127.0.0.1:5061"
+        servers = "127.0.0.1:5071"
+        https = "127.0.0.1:8443"
         [[pool.server]]
         fqdn = "fe2.contoso.example"
         roles = ["front-end"]
         sip = "127.0.0.1:5062"
+        servers = "127.0.0.1:5072"
         "#,
     )
     .unwrap()
