@@ -1,8 +1,18 @@
 //! A member of the organisation: how it joins, what it holds, and how what it holds comes into force.
 //!
 //! What the authority signs is read by `pki` and `topology`, carried by `web`; who may connect because of it is
-//! decided by `trust`. Start with [`JoinString`].
+//! decided by `trust`. Start with [`JoinString`], then [`Holdings`] (what is believed), [`Member`] (that it is in force) and
+//! [`Agent`] (the line to the authority).
 
+mod agent;
+pub mod disk;
+mod holdings;
 mod join;
+mod member;
+mod users;
 
+pub use agent::{About, Agent};
+pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};
+pub use member::{Member, Taken, checks_sign_ins_of, directory};
+pub use users::{Homed, USERS_MAX, Users, UsersChange, UsersFault, record};

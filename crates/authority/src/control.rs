@@ -1,0 +1,135 @@
+//! The authority's end of the control channel: what a member lacks, every change from then on, and what is in force there.
+
+use std::{sync::Arc, time::SystemTime};
+
+use pki::Fqdn;
+use store::{Members as _, Report, Version};
+use tokio::sync::mpsc;
+use topology::Topology;
+use web::{
+    Answer,
+    control::{Control, ControlFault, Held, Hello, InForce, Update},
+};
+
+use crate::{Authority, Fault};
+
+/// How many users go into one line of the feed.
+const USERS_PER_LINE: usize = 1000;
+
+fn fault(fault: Fault) -> ControlFault {
+    match fault {
+        Fault::NoSuchServer(name) => ControlFault::NotInTopology(name),
+        Fault::Edit(fault) => ControlFault::Contradiction(fault.to_string()),
+        fault => ControlFault::Unavailable(fault.to_string()),
+    }
+}
+
+/// Row N30: an application is listed, but holds neither list nor directory.
+fn check_member(topology: &Topology, peer: &Fqdn) -> Result<(), ControlFault> {
+    if topology.is_member(peer) { Ok(()) } else { Err(ControlFault::NotInTopology(peer.clone())) }
+}
+
+impl Authority {
+    async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
+        let holdings = self.member.holdings();
+        let mut first = Vec::new();
+        if held.bundle < holdings.bundle().sequence {
+            first.push(Update::Bundle { document: holdings.bundle_text().text.clone() });
+        }
+        first.push(Update::RevocationLists { lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect() });
+        if held.topology < holdings.topology().version() {
+            first.push(Update::Topology { document: holdings.topology_text().text.clone() });
+        }
+        first.extend(lines(self.directory_of(holdings.topology(), peer).await?));
+        Ok(first)
+    }
+
+    async fn open_feed(&self, peer: &Fqdn, held: &Held) -> Result<mpsc::Receiver<Arc<Update>>, ControlFault> {
+        // Nothing is published between what is gathered here and what is broadcast afterwards.
+        let _change = self.changing.lock().await;
+        check_member(self.member.holdings().topology(), peer)?;
+        let first = self.first(peer, held).await.map_err(fault)?;
+        tracing::info!(server = %peer, topology = held.topology, bundle = held.bundle, "a member is on the line");
+        Ok(self.hub.open(peer, first))
+    }
+
+    async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
+        check_member(self.member.holdings().topology(), peer)?;
+        let news = self.hub.seen(peer).is_none_or(|seen| seen.in_force != in_force);
+        let now = SystemTime::now();
+        for refused in &in_force.refused {
+            tracing::warn!(server = %peer, refused, "a member refused a document");
+        }
+        self.hub.report(peer, in_force.clone(), now);
+        if news && let Err(error) = self.store.report(&self.report_of(peer, &in_force, now)).await {
+            tracing::warn!(server = %peer, %error, "a member's report was not kept");
+        }
+        Ok(())
+    }
+
+    fn report_of(&self, peer: &Fqdn, in_force: &InForce, seen_at: SystemTime) -> Report {
+        let holdings = self.member.holdings();
+        let listeners = holdings.topology().server(peer).map(|server| server.listeners().by_key()).unwrap_or_default();
+        Report {
+            server: peer.clone(),
+            topology: Some(Version(in_force.topology)).filter(|version| version.0 > 0),
+            bundle: Some(in_force.bundle).filter(|sequence| *sequence > 0),
+            lists: in_force.lists.iter().map(|list| (list.issuer.clone(), list.number)).collect(),
+            software: self.hub.seen(peer).map(|seen| seen.version).unwrap_or_default(),
+            listeners: listeners.into_iter().filter_map(|(key, address)| Some((key.to_owned(), address?))).collect(),
+            seen_at,
+        }
+    }
+}
+
+/// A directory in lines that are not too long.
+fn lines(update: Update) -> Vec<Update> {
+    let Update::Users { revision, from_scratch, put, gone, .. } = update else { return vec![update] };
+    let count = put.len().div_ceil(USERS_PER_LINE).max(1);
+    let part = |at: usize| put.iter().skip(at * USERS_PER_LINE).take(USERS_PER_LINE).cloned().collect();
+    let line = |at| Update::Users { revision, from_scratch, more: at + 1 < count, put: part(at), gone: gone.clone() };
+    (0..count).map(line).collect()
+}
+
+impl Control for Authority {
+    fn hello<'a>(&'a self, peer: &'a Fqdn, hello: Hello) -> Answer<'a, Result<(), ControlFault>> {
+        Box::pin(async move {
+            check_member(self.member.holdings().topology(), peer)?;
+            self.welcome(peer, &hello).await.map_err(fault)
+        })
+    }
+
+    fn feed<'a>(&'a self, peer: &'a Fqdn, held: Held) -> Answer<'a, Result<mpsc::Receiver<Arc<Update>>, ControlFault>> {
+        Box::pin(async move { self.open_feed(peer, &held).await })
+    }
+
+    fn ack<'a>(&'a self, peer: &'a Fqdn, in_force: InForce) -> Answer<'a, Result<(), ControlFault>> {
+        Box::pin(self.note(peer, in_force))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_directory_goes_in_several_lines_of_one_revision() {
+        let user = |n: usize| web::control::UserRecord {
+            name: format!("u{n}"),
+            domain: "contoso.example".into(),
+            pool: "p.contoso.example".into(),
+            credential: None,
+        };
+        let whole = |count: usize| Update::Users {
+            revision: 7,
+            from_scratch: true,
+            more: false,
+            put: (0..count).map(user).collect(),
+            gone: Vec::new(),
+        };
+        for (count, expected) in [(0, vec![false]), (1, vec![false]), (1000, vec![false]), (2001, vec![true, true, false])] {
+            let more = |line: &Update| matches!(line, Update::Users { more: true, from_scratch: true, revision: 7, .. });
+            assert_eq!(lines(whole(count)).iter().map(more).collect::<Vec<_>>(), expected, "{count}");
+        }
+    }
+}

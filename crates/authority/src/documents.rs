@@ -1,0 +1,264 @@
+//! What the authority signs: revocation lists, the trust bundle, the topology; and that a start finds all of them fresh.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use member::{Believed, Holdings, record};
+use pki::{
+    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuerKind, IssuingCa, ListPlace, RevocationReason,
+    RevokedCertificate, Root, Urls,
+};
+use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
+use topology::{HeldTopology, SignedTopology};
+use web::control::{Update, UserRecord};
+
+use crate::Fault;
+
+/// How long a bundle counts: a member that cannot be told for so long takes none that is older.
+const BUNDLE_VALIDITY: Duration = Duration::from_hours(30 * 24);
+/// How old a bundle becomes before it is signed anew.
+const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
+/// How long a topology counts, unless a newer one is published.
+const TOPOLOGY_VALIDITY: Duration = Duration::from_hours(365 * 24);
+/// How old a revocation list becomes before it is signed anew. What it says must be known for the next days (RFC 5280 §5.1.2.5).
+pub(crate) const LIST_AGE_MAX: Duration = Duration::from_hours(1);
+/// A root signs its list anew when half of its life is over: its key may have to be fetched from a safe.
+const ROOT_LIST_AGE_PART: u32 = 2;
+/// How often members that are not told ask.
+const REFRESH: Duration = Duration::from_mins(5);
+
+/// The CA and everything that signs.
+pub struct Ca {
+    pub(crate) authority: pki::Authority,
+    /// Its key may lie in a safe.
+    pub(crate) root: Option<Root>,
+    pub(crate) signer: DocumentSigner,
+    pub(crate) urls: Option<Urls>,
+}
+
+impl Ca {
+    /// The CA at work. Without the root's key the root's list is not signed anew here.
+    #[must_use]
+    pub fn new(authority: pki::Authority, root: Option<Root>, signer: DocumentSigner, urls: Option<Urls>) -> Self {
+        Self { authority, root, signer, urls }
+    }
+
+    /// The authority's certificates.
+    #[must_use]
+    pub fn authority(&self) -> &pki::Authority {
+        &self.authority
+    }
+
+    fn issuing(&self) -> Vec<IssuingCa> {
+        let ca = |ca: &pki::IssuingAuthority| IssuingCa { kind: ca.kind(), certificate: ca.certificate().clone() };
+        self.authority.issuing_authorities().map(ca).collect()
+    }
+}
+
+/// A CA whose list is looked after, with how it is called in the store.
+pub(crate) struct Lister<'a> {
+    pub(crate) certificate: &'a CertificateDer<'static>,
+    pub(crate) kind: Option<IssuerKind>,
+}
+
+impl Lister<'_> {
+    pub(crate) fn key(&self) -> String {
+        Fingerprint::of(self.certificate).to_string()
+    }
+}
+
+impl Ca {
+    /// Every CA that signs a list: the root, then the issuing CAs.
+    pub(crate) fn listers(&self) -> Vec<Lister<'_>> {
+        let root = Lister { certificate: self.authority.root(), kind: None };
+        let issuing = self.authority.issuing_authorities().map(|ca| Lister { certificate: ca.certificate(), kind: Some(ca.kind()) });
+        std::iter::once(root).chain(issuing).collect()
+    }
+
+    /// Signs a list of this CA anew, with everything that was revoked; `None` where its key is not here.
+    pub(crate) async fn sign_list(&self, store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
+        let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
+        let revoked: Vec<RevokedCertificate> = store.revoked(Some(&facts.subject), now).await?.into_iter().map(entry).collect();
+        let number = store.list(&lister.key()).await?.map_or(1, |list| list.number + 1);
+        let der = match (lister.kind, &self.root) {
+            (Some(kind), _) => self.authority.issuer(kind)?.revocation_list(&revoked, number, now)?,
+            (None, Some(root)) => root.revocation_list(&revoked, number, now)?,
+            (None, None) => return Ok(None),
+        };
+        let list = pki::RevocationList::read(&der, std::slice::from_ref(lister.certificate)).map_err(|_| Fault::Damaged("a CA's key"))?;
+        let kept = store::RevocationList {
+            issuer: lister.key(),
+            number,
+            der: der.clone(),
+            this_update: list.this_update(),
+            next_update: list.next_update(),
+        };
+        store.publish_list(&kept, now).await?;
+        Ok(Some(der))
+    }
+
+    /// Signs what is due: lists that are older than they should become.
+    pub(crate) async fn sign_due_lists(&self, store: &Embedded, now: SystemTime) -> Result<Vec<Vec<u8>>, Fault> {
+        let mut signed = Vec::new();
+        for lister in self.listers() {
+            let due = match store.list(&lister.key()).await? {
+                None => true,
+                Some(list) => now >= list_due(&list, lister.kind.is_none()),
+            };
+            if due && let Some(der) = self.sign_list(store, &lister, now).await? {
+                signed.push(der);
+            }
+        }
+        Ok(signed)
+    }
+
+    /// The trust bundle after `held`, signed; stored before it is given out.
+    pub(crate) async fn sign_bundle(&self, store: &Embedded, held: Option<&HeldBundle>, now: SystemTime) -> Result<String, Fault> {
+        let mut lists = Vec::new();
+        for lister in self.listers() {
+            let number = store.list(&lister.key()).await?.map_or(0, |list| list.number);
+            let url = self.urls.as_ref().map(|urls| urls.list(lister.certificate));
+            lists.push(ListPlace { issuer: Fingerprint::of(lister.certificate), url, number });
+        }
+        let bundle = Bundle {
+            sequence: held.map_or(1, |held| held.sequence + 1),
+            previous: held.map(|held| held.digest),
+            issued_at: now,
+            valid_until: now + BUNDLE_VALIDITY,
+            refresh: REFRESH,
+            roots: vec![self.authority.root().clone()],
+            issuing: self.issuing(),
+            lists,
+            partners: Vec::new(),
+        };
+        let signed = self.signer.sign(DocumentKind::Bundle, &bundle.to_payload()?)?;
+        store.publish_bundle(&signed, bundle.sequence, now).await?;
+        Ok(signed)
+    }
+
+    /// A topology, signed to follow the one held.
+    pub(crate) fn sign_topology(&self, document: &str, held: Option<&HeldTopology>, now: SystemTime) -> Result<String, Fault> {
+        Ok(SignedTopology::sign(document, held, &self.signer, now, now + TOPOLOGY_VALIDITY)?)
+    }
+
+    /// Whether names of a topology are within what the issuing CA may issue for.
+    pub(crate) fn check_names(&self, topology: &topology::Topology) -> Result<(), Fault> {
+        let domains = self.authority.domains();
+        let all = topology.servers().map(|server| server.fqdn()).chain(topology.pools().iter().map(|pool| pool.name()));
+        for name in all.chain(topology.domains()) {
+            if !domains.iter().any(|domain| name.is_within(domain)) {
+                let domains = domains.iter().map(Fqdn::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Fault::OutsideCa { name: name.clone(), domains });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When a list is to be signed anew.
+fn list_due(list: &store::RevocationList, is_root: bool) -> SystemTime {
+    let life = list.next_update.duration_since(list.this_update).unwrap_or_default();
+    list.this_update + if is_root { life / ROOT_LIST_AGE_PART } else { LIST_AGE_MAX.min(life / 2) }
+}
+
+fn entry(revocation: store::Revocation) -> RevokedCertificate {
+    let reason = match revocation.reason {
+        Reason::Unspecified => RevocationReason::Unspecified,
+        Reason::KeyCompromise => RevocationReason::KeyCompromise,
+        Reason::AffiliationChanged => RevocationReason::AffiliationChanged,
+        Reason::Superseded => RevocationReason::Superseded,
+        Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
+        Reason::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
+    };
+    RevokedCertificate { serial: revocation.serial, at: revocation.revoked_at, reason }
+}
+
+/// What an authority starts with: everything signed and fresh, and read back as every member will.
+pub struct Prepared {
+    /// The CA.
+    pub ca: Arc<Ca>,
+    /// What is in force.
+    pub holdings: Holdings,
+}
+
+impl Prepared {
+    /// Signs what is missing or too old, then believes it all as a member would. The topology must have been stored.
+    ///
+    /// # Errors
+    /// The store, or a document that cannot be signed.
+    pub async fn prepare(ca: Ca, store: &Embedded, own: &Fqdn, domain: &str, now: SystemTime) -> Result<Self, Fault> {
+        ca.sign_due_lists(store, now).await?;
+        let lists: Vec<Vec<u8>> = store.lists().await?.into_iter().map(|list| list.der).collect();
+        let bundle = fresh_bundle(&ca, store, now).await?;
+        let topology = signed_topology(&ca, store, now).await?;
+        let believed = |text: String| Believed { text, at: now };
+        let root = Fingerprint::of(ca.authority.root());
+        let mut holdings = Holdings::begin(root, believed(bundle), &lists, believed(topology))?;
+        let put = records(store, holdings.topology(), own, domain).await?;
+        let revision = put.revision;
+        holdings.take(&Update::Users { revision, from_scratch: true, more: false, put: put.records, gone: Vec::new() }, now)?;
+        Ok(Self { ca: Arc::new(ca), holdings })
+    }
+}
+
+async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<String, Fault> {
+    let Some(held) = store.bundle().await? else { return ca.sign_bundle(store, None, now).await };
+    let root = Fingerprint::of(ca.authority.root());
+    // What cannot be read any more (another root, a signer that ended) is followed by a new one all the same.
+    let read = Bundle::read_pinned(&held.signed, root, now);
+    match read {
+        Ok((bundle, link)) => {
+            let is_young = now < bundle.issued_at + BUNDLE_AGE_MAX;
+            if is_young && bundle.issuing == ca.issuing() { Ok(held.signed) } else { ca.sign_bundle(store, Some(&link), now).await }
+        }
+        Err(_) => {
+            let link = HeldBundle { sequence: held.sequence, digest: Fingerprint::of(held.signed.as_bytes()) };
+            ca.sign_bundle(store, Some(&link), now).await
+        }
+    }
+}
+
+/// The topology in force, signed by the signer of today.
+async fn signed_topology(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<String, Fault> {
+    let current = store.current().await?.ok_or(Fault::Damaged("no topology"))?;
+    if let Some(signed) = &current.signed
+        && now < current.published_at + TOPOLOGY_VALIDITY / 2
+        && SignedTopology::is_signed_by(signed, ca.signer.chain())
+    {
+        return Ok(signed.clone());
+    }
+    let signed = match &current.signed {
+        // The same words under a younger certificate: no new version.
+        Some(signed) => SignedTopology::sign_again(signed, &ca.signer)?,
+        None => ca.sign_topology(&current.document, None, now)?,
+    };
+    store.sign_again(&signed, current.version, now).await?;
+    Ok(signed)
+}
+
+/// A part of the directory.
+pub(crate) struct Records {
+    pub(crate) records: Vec<UserRecord>,
+    pub(crate) revision: u64,
+}
+
+/// Every user as a certain server is told of them: the credentials only where that server checks sign-ins.
+pub(crate) async fn records(store: &Embedded, topology: &topology::Topology, server: &Fqdn, domain: &str) -> Result<Records, Fault> {
+    let users = store.users().await?;
+    let revision = users.iter().map(|user| user.revision.0).max().unwrap_or(0).max(1);
+    let records = users.iter().filter_map(|user| {
+        let pool = home_of(user, topology)?;
+        let checks = member::checks_sign_ins_of(topology, server, &pool);
+        let homed = member::Homed { pool, credential: checks.then(|| user.credential.clone()) };
+        Some(record(&user.aor.user, &homed, domain))
+    });
+    Ok(Records { records: records.collect(), revision })
+}
+
+/// A user's home; users from before there were pools are at home in the first one.
+pub(crate) fn home_of(user: &store::User, topology: &topology::Topology) -> Option<Fqdn> {
+    let first = || topology.pools().iter().find(|pool| pool.is_home()).map(|pool| pool.name().clone());
+    user.pool.clone().or_else(first)
+}

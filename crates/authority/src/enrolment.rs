@@ -1,0 +1,312 @@
+//! The policy under every enrolment protocol: who may have which certificate.
+//!
+//! Names come from the topology entry of whoever proved to be that server, never from what was asked; of a request only the public
+//! key is used.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn, PublicKey};
+use store::{Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount, Reason};
+use web::{
+    Answer,
+    enrolment::{
+        Account, AccountId, AccountState, Applicant, CertificateId, Enrolment, Fault, RenewalWindow, Revoker, Ticket, TicketId, TicketKey,
+        TicketState,
+    },
+    jose::AccountKey,
+};
+
+use crate::Authority;
+
+/// How many certificates may be issued and not fetched at a time; the oldest claims are forgotten, and their tickets stay open.
+const UNFETCHED_MAX: usize = 4096;
+
+type Outcome<T> = Result<T, Fault>;
+
+fn unavailable(error: impl std::fmt::Display) -> Fault {
+    tracing::error!(%error, "the authority cannot answer an enrolment");
+    Fault::Unavailable { reason: error.to_string() }
+}
+
+fn store_id(id: &AccountId) -> Outcome<store::AccountId> {
+    id.as_str().parse().map(store::AccountId).map_err(|_| Fault::NoAccount)
+}
+
+fn ticket(kept: KeptTicket, now: SystemTime) -> Outcome<Option<Ticket>> {
+    let state = match (kept.burnt_at, kept.voided_at) {
+        (Some(at), _) => TicketState::Used { at },
+        (None, Some(_)) => TicketState::Withdrawn,
+        (None, None) if now >= kept.expires => TicketState::Expired { at: kept.expires },
+        (None, None) => TicketState::Open,
+    };
+    // A ticket that was spent has no key any more, so nobody can prove to hold it.
+    let Some(key) = kept.key else { return Ok(None) };
+    let key = TicketKey::new(*key.expose()).map_err(unavailable)?;
+    Ok(Some(Ticket { id: TicketId::parse(&kept.kid).map_err(unavailable)?, key, member: kept.server, state }))
+}
+
+fn account(kept: &Kept) -> Outcome<Account> {
+    let state = match kept.status {
+        AccountStatus::Valid => AccountState::Valid,
+        AccountStatus::Deactivated => AccountState::Revoked,
+    };
+    Ok(Account {
+        id: AccountId::parse(&kept.id.to_string()).map_err(unavailable)?,
+        key: AccountKey::from_text(&kept.jwk).map_err(unavailable)?,
+        member: kept.server.clone(),
+        state,
+    })
+}
+
+impl Authority {
+    async fn find_account(&self, id: &AccountId) -> Outcome<Kept> {
+        self.store.account(store_id(id)?).await.map_err(unavailable)?.ok_or(Fault::NoAccount)
+    }
+
+    async fn open_ticket(&self, id: &TicketId) -> Outcome<KeptTicket> {
+        let kept = self.store.enrolment(id.as_str()).await.map_err(unavailable)?.ok_or(Fault::TicketUnknown)?;
+        if let Some(at) = kept.burnt_at {
+            return Err(Fault::TicketUsed { at });
+        }
+        if kept.voided_at.is_some() {
+            return Err(Fault::TicketWithdrawn);
+        }
+        if SystemTime::now() >= kept.expires { Err(Fault::TicketExpired { at: kept.expires }) } else { Ok(kept) }
+    }
+
+    /// Whom the applicant stands for, and which ticket burns when its certificate is fetched.
+    async fn standing_of(&self, applicant: &Applicant) -> Outcome<Standing> {
+        match applicant {
+            Applicant::Account(id) => {
+                let kept = self.find_account(id).await?;
+                match kept.status {
+                    AccountStatus::Valid => {}
+                    AccountStatus::Deactivated => return Err(Fault::AccountClosed { member: kept.server }),
+                }
+                Ok(Standing { member: kept.server, ticket: Some(kept.kid), by: format!("account {}", kept.id) })
+            }
+            Applicant::Ticket(id) => {
+                let kept = self.open_ticket(id).await?;
+                Ok(Standing { by: format!("ticket {}", kept.kid), member: kept.server, ticket: Some(kept.kid) })
+            }
+            Applicant::Member(member) => Ok(Standing { member: member.clone(), ticket: None, by: format!("certificate of {member}") }),
+        }
+    }
+
+    fn names_of(&self, member: &Fqdn) -> Outcome<Vec<Fqdn>> {
+        let names = self.member.holdings().topology().certificate_names(member);
+        names.map(|names| names.dns()).ok_or_else(|| Fault::NotInTopology { member: member.clone() })
+    }
+
+    async fn authorize_names(&self, applicant: &Applicant, names: &[Fqdn]) -> Outcome<()> {
+        let member = self.standing_of(applicant).await?.member;
+        let allowed = self.names_of(&member)?;
+        let outside: Vec<Fqdn> = names.iter().filter(|name| !allowed.contains(name)).cloned().collect();
+        if outside.is_empty() { Ok(()) } else { Err(Fault::NamesOutside { member, names: outside, allowed }) }
+    }
+
+    async fn issue_to(&self, applicant: &Applicant, der: &[u8]) -> Outcome<Vec<CertificateDer<'static>>> {
+        let standing = self.standing_of(applicant).await?;
+        let request = CertificateRequest::read(der).map_err(|fault| match fault {
+            pki::RequestFault::Key(_) => Fault::BadPublicKey { detail: fault.to_string() },
+            fault => Fault::BadRequest { detail: fault.to_string() },
+        })?;
+        let asked = Asked { by: Some(standing.by), request_sha256: Some(*request.fingerprint().as_bytes()) };
+        let actor = Actor::Member(standing.member.clone());
+        let chain = self.issue_for(&standing.member, &request, asked, actor).await.map_err(|fault| match fault {
+            crate::Fault::NoSuchServer(member) => Fault::NotInTopology { member },
+            fault => unavailable(fault),
+        })?;
+        if let (Some(ticket), Some(leaf)) = (standing.ticket, chain.first()) {
+            let mut unfetched = self.unfetched();
+            if unfetched.len() >= UNFETCHED_MAX {
+                unfetched.clear();
+            }
+            unfetched.insert(Fingerprint::of(leaf), ticket);
+        }
+        Ok(chain)
+    }
+
+    /// Issues, and enters into the ledger before anybody sees it.
+    pub(crate) async fn issue_for(
+        &self,
+        server: &Fqdn,
+        request: &CertificateRequest,
+        asked: Asked,
+        actor: Actor,
+    ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
+        self.issue_key(server, request.public_key(), asked, actor).await
+    }
+
+    pub(crate) async fn issue_key(
+        &self,
+        server: &Fqdn,
+        key: &PublicKey,
+        asked: Asked,
+        actor: Actor,
+    ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
+        let now = SystemTime::now();
+        let holdings = self.member.holdings();
+        let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
+        let issued = self.ca.authority.issue_server(&names, key, now)?;
+        let leaf = issued.chain.first().ok_or(crate::Fault::Damaged("a CA that issues nothing"))?;
+        let entry = store::Issued::read(store::Role::Server, leaf).ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
+        self.store.acting_as(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;
+        metrics::counter!("verbund_certificates_issued_total").increment(1);
+        Ok(issued.chain)
+    }
+
+    async fn open_account(&self, id: &TicketId, key: &AccountKey) -> Outcome<Account> {
+        let _change = self.changing.lock().await;
+        let now = SystemTime::now();
+        let kept = self.open_ticket(id).await?;
+        if let Some(before) = self.store.account_of_key(&key.thumbprint()).await.map_err(unavailable)? {
+            // The first answer was lost: the same key with the same ticket has its account already.
+            return if before.kid == kept.kid && before.status == AccountStatus::Valid { account(&before) } else { Err(Fault::KeyInUse) };
+        }
+        // One server, one account: a newer key takes the place of the one before.
+        self.store.deactivate_accounts_of(&kept.server, now).await.map_err(unavailable)?;
+        let new = NewAccount { jwk: key.as_text().to_owned(), thumbprint: key.thumbprint(), server: kept.server.clone(), kid: kept.kid };
+        let store = self.store.acting_as(Actor::Member(kept.server));
+        let made = store.add_account(&new, now).await.map_err(|error| match error {
+            store::Error::KeyTaken { .. } => Fault::KeyInUse,
+            error => unavailable(error),
+        })?;
+        self.find_account(&AccountId::parse(&made.to_string()).map_err(unavailable)?).await.and_then(|kept| account(&kept))
+    }
+
+    async fn burn_for(&self, certificate: Fingerprint) {
+        let Some(kid) = self.unfetched().remove(&certificate) else { return };
+        match self.store.burn(&kid, SystemTime::now()).await {
+            Ok(burnt) => tracing::info!(server = %burnt.server, "the ticket is burnt: its certificate was fetched"),
+            // A renewal by account: its ticket burnt long ago.
+            Err(store::Error::TicketSpent { .. }) => {}
+            Err(error) => tracing::error!(%error, "a ticket that was used could not be burnt"),
+        }
+    }
+
+    async fn revoke_asked(&self, by: &Revoker, der: &CertificateDer<'static>, reason: u8) -> Outcome<()> {
+        let facts = pki::facts(der).ok_or(Fault::ForeignCertificate)?;
+        let kept = self.store.certificate(&facts.serial).await.map_err(unavailable)?.ok_or(Fault::ForeignCertificate)?;
+        if kept.der != der.as_ref() {
+            return Err(Fault::ForeignCertificate);
+        }
+        let owner = kept.names.first().and_then(|name| Fqdn::parse(name).ok()).ok_or(Fault::ForeignCertificate)?;
+        if let Revoker::Account(id) = by
+            && self.find_account(id).await?.server != owner
+        {
+            return Err(Fault::NotYourCertificate);
+        }
+        if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
+            return Err(Fault::AlreadyRevoked);
+        }
+        let reason = match reason {
+            1 => Reason::KeyCompromise,
+            3 => Reason::AffiliationChanged,
+            4 => Reason::Superseded,
+            5 => Reason::CessationOfOperation,
+            _ => Reason::Unspecified,
+        };
+        self.revoke_own(&kept, reason, Actor::Member(owner)).await.map_err(unavailable)
+    }
+
+    /// RFC 9773 §4.2: around half of the life; at once when the topology gives other names by now, or it was revoked.
+    async fn window(&self, certificate: &CertificateId) -> Outcome<Option<RenewalWindow>> {
+        let Some(kept) = self.store.certificate(&certificate.serial).await.map_err(unavailable)? else { return Ok(None) };
+        let past = RenewalWindow { start: kept.not_before, end: kept.not_before + Duration::from_secs(1) };
+        if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
+            return Ok(Some(past));
+        }
+        let owner = kept.names.first().and_then(|name| Fqdn::parse(name).ok());
+        let wanted = owner.and_then(|owner| self.names_of(&owner).ok()).unwrap_or_default();
+        let shown: Vec<&String> = kept.names.iter().filter(|name| !name.contains(':')).collect();
+        if wanted.iter().map(Fqdn::to_string).collect::<Vec<_>>().iter().collect::<Vec<_>>() != shown {
+            return Ok(Some(past));
+        }
+        let start = pki::renew_at(kept.not_before, kept.not_after);
+        let slack = kept.not_after.duration_since(start).unwrap_or_default() / 5;
+        Ok(Some(RenewalWindow { start, end: start + slack.max(Duration::from_secs(1)) }))
+    }
+}
+
+/// For whom, and on whose word.
+struct Standing {
+    member: Fqdn,
+    ticket: Option<String>,
+    by: String,
+}
+
+impl Enrolment for Authority {
+    fn ticket<'a>(&'a self, id: &'a TicketId) -> Answer<'a, Outcome<Option<Ticket>>> {
+        Box::pin(async move {
+            let kept = self.store.enrolment(id.as_str()).await.map_err(unavailable)?;
+            kept.map_or(Ok(None), |kept| ticket(kept, SystemTime::now()))
+        })
+    }
+
+    fn account_of<'a>(&'a self, key: &'a AccountKey) -> Answer<'a, Outcome<Option<Account>>> {
+        Box::pin(async move {
+            let kept = self.store.account_of_key(&key.thumbprint()).await.map_err(unavailable)?;
+            kept.as_ref().map(account).transpose()
+        })
+    }
+
+    fn account<'a>(&'a self, id: &'a AccountId) -> Answer<'a, Outcome<Option<Account>>> {
+        Box::pin(async move {
+            let Ok(id) = store_id(id) else { return Ok(None) };
+            let kept = self.store.account(id).await.map_err(unavailable)?;
+            kept.as_ref().map(account).transpose()
+        })
+    }
+
+    fn create_account(&self, ticket: TicketId, key: AccountKey) -> Answer<'_, Outcome<Account>> {
+        Box::pin(async move { self.open_account(&ticket, &key).await })
+    }
+
+    fn deactivate_account(&self, id: AccountId) -> Answer<'_, Outcome<Account>> {
+        Box::pin(async move {
+            let kept = self.find_account(&id).await?;
+            let store = self.store.acting_as(Actor::Member(kept.server.clone()));
+            store.deactivate_account(kept.id, SystemTime::now()).await.map_err(unavailable)?;
+            Ok(Account { state: AccountState::Deactivated, ..account(&kept)? })
+        })
+    }
+
+    fn change_key(&self, id: AccountId, key: AccountKey) -> Answer<'_, Outcome<Account>> {
+        Box::pin(async move {
+            let kept = self.find_account(&id).await?;
+            let store = self.store.acting_as(Actor::Member(kept.server.clone()));
+            let replaced = store.replace_account_key(kept.id, key.as_text(), &key.thumbprint(), SystemTime::now()).await;
+            replaced.map_err(|error| match error {
+                store::Error::KeyTaken { .. } => Fault::KeyInUse,
+                store::Error::NoSuchAccount { .. } => Fault::NoAccount,
+                error => unavailable(error),
+            })?;
+            account(&self.find_account(&id).await?)
+        })
+    }
+
+    fn authorize<'a>(&'a self, applicant: &'a Applicant, names: &'a [Fqdn]) -> Answer<'a, Outcome<()>> {
+        Box::pin(self.authorize_names(applicant, names))
+    }
+
+    fn issue(&self, applicant: Applicant, request: Vec<u8>) -> Answer<'_, Outcome<Vec<CertificateDer<'static>>>> {
+        Box::pin(async move { self.issue_to(&applicant, &request).await })
+    }
+
+    fn fetched(&self, certificate: Fingerprint) -> Answer<'_, ()> {
+        Box::pin(self.burn_for(certificate))
+    }
+
+    fn revoke(&self, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'_, Outcome<()>> {
+        Box::pin(async move { self.revoke_asked(&by, &certificate, reason).await })
+    }
+
+    fn renewal_window<'a>(&'a self, certificate: &'a CertificateId) -> Answer<'a, Outcome<Option<RenewalWindow>>> {
+        Box::pin(self.window(certificate))
+    }
+}
+

@@ -1,0 +1,105 @@
+//! Why the authority did not do what it was asked.
+
+use pki::Fqdn;
+
+/// Why the authority did not do what it was asked: the fact, then the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The text is no topology.
+    #[error("the topology has faults:\n{0}")]
+    Topology(#[from] topology::Faults),
+    /// An edit of ours does not fit the topology.
+    #[error(transparent)]
+    Edit(#[from] topology::EditFault),
+    /// The next version must be higher.
+    #[error("this topology has version {offered} and version {current} is in force: raise `version` to {} or more", current + 1)]
+    Version {
+        /// The version offered.
+        offered: u64,
+        /// The one in force.
+        current: u64,
+    },
+    /// The authority may not publish itself away.
+    #[error("this topology gives the role authority to {listed}, and {own} is the authority: it cannot publish itself away")]
+    OtherAuthority {
+        /// Who is listed as authority.
+        listed: Fqdn,
+        /// Who we are.
+        own: Fqdn,
+    },
+    /// The issuing CA may not issue for it.
+    #[error("{name} lies outside the domains of the issuing CA ({domains}): an issuing CA for that domain has to be made first (verbund ca)")]
+    OutsideCa {
+        /// Which name.
+        name: Fqdn,
+        /// What the CA may issue for.
+        domains: String,
+    },
+    /// Users would have no home.
+    #[error("{count} users are at home in {pool}, which this topology does not list as the home of users: move or remove them first")]
+    Homeless {
+        /// The pool.
+        pool: Fqdn,
+        /// How many.
+        count: usize,
+    },
+    /// A pool that is none.
+    #[error("the topology lists no pool {0} where users can be at home: verbund topology show lists the pools")]
+    NoSuchPool(Fqdn),
+    /// This server is no home of users and no pool was named.
+    #[error("{0} is not the home of users: say which pool is, with --pool")]
+    NoHome(Fqdn),
+    /// Not listed.
+    #[error("the topology lists no server {0}: verbund topology show lists those there are")]
+    NoSuchServer(Fqdn),
+    /// Listed otherwise.
+    #[error("{name} is listed with other roles ({roles}): remove it first (verbund topology remove {name}), or leave --role out")]
+    OtherRoles {
+        /// Who.
+        name: Fqdn,
+        /// As what.
+        roles: String,
+    },
+    /// Other servers could not reach us.
+    #[error("this server's HTTPS listens on {0}, where no other machine can reach it: start it with --https ADDRESS:PORT of this machine")]
+    Unreachable(std::net::SocketAddr),
+    /// It would cut the branch it sits on.
+    #[error("{0} is the authority itself: its certificate is replaced by it at half of its life; to revoke it, move the authority first")]
+    Own(Fqdn),
+    /// No certificate bears the name.
+    #[error("there is no certificate of {0} that counts and was not revoked: verbund cert list shows those there are")]
+    NoCertificate(String),
+    /// A text that is no name of a server, of a user, or a serial number.
+    #[error("{0:?} is no name of a server, no user and no serial number")]
+    NoName(String),
+    /// The request for a certificate.
+    #[error(transparent)]
+    Request(#[from] pki::RequestFault),
+    /// The CA did not issue.
+    #[error(transparent)]
+    Ca(#[from] pki::AuthorityFault),
+    /// A document could not be signed.
+    #[error(transparent)]
+    Document(#[from] pki::DocumentFault),
+    /// A bundle could not be made.
+    #[error(transparent)]
+    Bundle(#[from] pki::BundleFault),
+    /// What was published was not put into force here.
+    #[error("it was published, but this server itself did not take it: {0}")]
+    NotInForce(#[from] member::Refused),
+    /// The topology could not be signed or read back.
+    #[error(transparent)]
+    Signed(#[from] topology::TopologyRefusal),
+    /// No randomness.
+    #[error(transparent)]
+    Randomness(#[from] pki::NoRandomness),
+    /// A key could not be made.
+    #[error(transparent)]
+    Key(#[from] pki::KeyFault),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The store holds what nobody put there.
+    #[error("the state file holds {0}, which is not what was put there: put it back from a backup")]
+    Damaged(&'static str),
+}

@@ -1,0 +1,194 @@
+//! Who is on the line: the feeds to members, what they say is in force, and waiting for it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use pki::Fqdn;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout_at,
+};
+use web::control::{Hello, InForce, SILENCE_MAX, Update};
+
+/// How many changes wait for one member that does not read; then its feed ends, and it comes again.
+const UPDATES_WAITING_MAX: usize = 1024;
+
+/// What is known of a member.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) in_force: InForce,
+    pub(crate) at: SystemTime,
+    pub(crate) version: String,
+    heard: Instant,
+}
+
+impl Seen {
+    /// Whether it is on the line.
+    pub(crate) fn is_here(&self) -> bool {
+        self.heard.elapsed() < SILENCE_MAX
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// One feed a member: a newer one takes the place of the one before.
+    feeds: HashMap<Fqdn, mpsc::Sender<Arc<Update>>>,
+    seen: HashMap<Fqdn, Seen>,
+}
+
+/// The lines to members.
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    /// Rings with every report.
+    reports: watch::Sender<u64>,
+}
+
+/// What became of waiting for members.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Waited {
+    pub(crate) acknowledged: usize,
+    pub(crate) missing: Vec<Fqdn>,
+}
+
+impl Hub {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), reports: watch::Sender::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A member asks for the feed; `first` is what it lacks. What is broadcast from now on follows without a gap, if the
+    /// caller keeps others from publishing meanwhile.
+    pub(crate) fn open(&self, member: &Fqdn, first: Vec<Update>) -> mpsc::Receiver<Arc<Update>> {
+        let (sender, receiver) = mpsc::channel(UPDATES_WAITING_MAX.max(first.len() + 1));
+        for update in first {
+            // The channel was made large enough.
+            let _ = sender.try_send(Arc::new(update));
+        }
+        self.state().feeds.insert(member.clone(), sender);
+        receiver
+    }
+
+    /// Tells every member on the line.
+    pub(crate) fn broadcast(&self, update: Update) {
+        let update = Arc::new(update);
+        self.tell(|_| Some(Arc::clone(&update)));
+    }
+
+    /// Tells each member its own.
+    pub(crate) fn tell(&self, update: impl Fn(&Fqdn) -> Option<Arc<Update>>) {
+        self.state().feeds.retain(|member, feed| match update(member) {
+            None => !feed.is_closed(),
+            // Who reads too slowly, or has gone, begins anew.
+            Some(update) => feed.try_send(update).is_ok(),
+        });
+    }
+
+    /// Ends the feed of a server that is no member any more.
+    pub(crate) fn close(&self, member: &Fqdn) {
+        let mut state = self.state();
+        state.feeds.remove(member);
+        state.seen.remove(member);
+    }
+
+    /// A member said what it is.
+    pub(crate) fn hello(&self, member: &Fqdn, hello: &Hello, now: SystemTime) {
+        self.note(member, now, |seen| seen.version.clone_from(&hello.version));
+    }
+
+    /// A member said what is in force there.
+    pub(crate) fn report(&self, member: &Fqdn, in_force: InForce, now: SystemTime) {
+        self.note(member, now, |seen| seen.in_force = in_force);
+        self.reports.send_modify(|count| *count += 1);
+    }
+
+    fn note(&self, member: &Fqdn, now: SystemTime, change: impl FnOnce(&mut Seen)) {
+        let mut state = self.state();
+        let blank = || Seen { in_force: InForce::default(), at: now, version: String::new(), heard: Instant::now() };
+        let seen = state.seen.entry(member.clone()).or_insert_with(blank);
+        (seen.at, seen.heard) = (now, Instant::now());
+        change(seen);
+    }
+
+    /// What is known of a member.
+    pub(crate) fn seen(&self, member: &Fqdn) -> Option<Seen> {
+        self.state().seen.get(member).cloned()
+    }
+
+    /// Waits until all of `members` say that it is in force, at most so long.
+    pub(crate) async fn wait(&self, members: &[Fqdn], patience: Duration, is_in_force: impl Fn(&InForce) -> bool) -> Waited {
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut reports = self.reports.subscribe();
+        loop {
+            let waited = self.look(members, &is_in_force);
+            if waited.missing.is_empty() || timeout_at(deadline, reports.changed()).await.is_err() {
+                return waited;
+            }
+        }
+    }
+
+    fn look(&self, members: &[Fqdn], is_in_force: &impl Fn(&InForce) -> bool) -> Waited {
+        let state = self.state();
+        let has = |member: &&Fqdn| state.seen.get(*member).is_some_and(|seen| is_in_force(&seen.in_force));
+        let (done, missing): (Vec<&Fqdn>, Vec<&Fqdn>) = members.iter().partition(has);
+        Waited { acknowledged: done.len(), missing: missing.into_iter().cloned().collect() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Fqdn {
+        Fqdn::parse(text).unwrap()
+    }
+
+    fn version(topology: u64) -> InForce {
+        InForce { topology, ..InForce::default() }
+    }
+
+    #[tokio::test]
+    async fn a_member_hears_what_it_lacks_and_then_every_change() {
+        let hub = Hub::new();
+        let mut feed = hub.open(&name("fe1.a.test"), vec![Update::Renew]);
+        hub.broadcast(Update::Heartbeat);
+        assert_eq!(*feed.recv().await.unwrap(), Update::Renew);
+        assert_eq!(*feed.recv().await.unwrap(), Update::Heartbeat);
+        hub.close(&name("fe1.a.test"));
+        assert!(feed.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_dropped_and_harms_nobody() {
+        let hub = Hub::new();
+        let mut slow = hub.open(&name("fe1.a.test"), Vec::new());
+        for _ in 0..=UPDATES_WAITING_MAX {
+            hub.broadcast(Update::Heartbeat);
+        }
+        for _ in 0..UPDATES_WAITING_MAX {
+            assert!(slow.recv().await.is_some());
+        }
+        assert!(slow.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_when_everybody_has_it_or_patience_does() {
+        let hub = Arc::new(Hub::new());
+        let members = [name("fe1.a.test"), name("fe2.a.test")];
+        hub.report(&members[0], version(2), SystemTime::UNIX_EPOCH);
+        let waited = hub.wait(&members, Duration::from_millis(1), |in_force| in_force.topology >= 2).await;
+        assert_eq!(waited, Waited { acknowledged: 1, missing: vec![members[1].clone()] });
+        let waiting = tokio::spawn({
+            let (hub, members) = (Arc::clone(&hub), members.clone());
+            async move { hub.wait(&members, Duration::from_secs(60), |in_force| in_force.topology >= 2).await }
+        });
+        hub.report(&members[1], version(2), SystemTime::UNIX_EPOCH);
+        assert_eq!(waiting.await.unwrap(), Waited { acknowledged: 2, missing: Vec::new() });
+    }
+}

@@ -1,0 +1,118 @@
+//! The authority at work: who may join, which certificates there are, what is published, and that every member has it in force.
+//!
+//! What a certificate may say is `pki`'s, what a list of servers may say is `topology`'s, the protocols are `web`'s, what a server
+//! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
+
+mod control;
+mod documents;
+mod enrolment;
+mod fault;
+mod hub;
+mod publish;
+mod published;
+mod revoke;
+mod servers;
+mod upkeep;
+mod users;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use member::Member;
+use pki::{Fingerprint, Fqdn};
+use store::Embedded;
+use tokio::sync::Mutex as AsyncMutex;
+
+pub use documents::{Ca, Prepared};
+pub use fault::Fault;
+pub use servers::{NewServer, TICKET_LIFETIME};
+
+use hub::Hub;
+
+/// How long a command waits for members to acknowledge before it tells who has not.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What became of a change that members have to put into force.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Spread {
+    /// The version of the topology that was published.
+    pub version: Option<u64>,
+    /// How many members there are.
+    pub members: usize,
+    /// How many have it in force.
+    pub acknowledged: usize,
+    /// How long that took.
+    pub took: Duration,
+    /// Who has not.
+    pub missing: Vec<Fqdn>,
+    /// The serial numbers of the certificates that were revoked, in hexadecimal.
+    pub revoked: Vec<String>,
+}
+
+/// The authority of an organisation, running.
+pub struct Authority {
+    ca: Arc<Ca>,
+    store: Embedded,
+    /// Its own server, which is a member like the others.
+    member: Arc<Member>,
+    hub: Hub,
+    /// One change at a time: what is stored, in force here and told to members goes by one order.
+    changing: AsyncMutex<()>,
+    /// Which ticket a certificate that was issued and not fetched yet was issued for.
+    unfetched: Mutex<HashMap<Fingerprint, String>>,
+    domain: String,
+    /// Where the administrator finds the topology in force; written after each publishing.
+    copy: PathBuf,
+}
+
+impl Authority {
+    /// Takes up work on what was prepared; `member` is the authority's own server, `copy` the file that shows the topology in force.
+    #[must_use]
+    pub fn new(ca: Arc<Ca>, store: Embedded, member: Arc<Member>, domain: &str, copy: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            ca,
+            store,
+            member,
+            hub: Hub::new(),
+            changing: AsyncMutex::new(()),
+            unfetched: Mutex::default(),
+            domain: domain.to_owned(),
+            copy,
+        })
+    }
+
+    /// Its own server.
+    #[must_use]
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    fn unfetched(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, String>> {
+        self.unfetched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who have to put changes into force: every listed member that has joined, without `left_out`.
+    fn joined(&self, left_out: &[Fqdn]) -> Vec<Fqdn> {
+        let holdings = self.member.holdings();
+        let joined = holdings.topology().members().filter(|server| !server.is_expected()).map(|server| server.fqdn().clone());
+        joined.filter(|name| !left_out.contains(name)).collect()
+    }
+
+    /// Waits until those members have it in force. The authority's own server has it already, or the change failed.
+    async fn spread(&self, members: &[Fqdn], began: std::time::Instant, is_in_force: impl Fn(&web::control::InForce) -> bool) -> Spread {
+        let own = self.member.name();
+        let others: Vec<Fqdn> = members.iter().filter(|name| *name != own).cloned().collect();
+        let waited = self.hub.wait(&others, PATIENCE, is_in_force).await;
+        Spread {
+            members: members.len(),
+            acknowledged: waited.acknowledged + (members.len() - others.len()),
+            took: began.elapsed(),
+            missing: waited.missing,
+            ..Spread::default()
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Publishing: a topology is signed, stored, put into force here, and told to every member.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use pki::Fqdn;
+use store::{Actor, Bundles as _, Directory as _, Members as _, TopologyStore as _, Version};
+use tokio::sync::MutexGuard;
+use topology::Topology;
+use web::control::Update;
+
+use crate::{Authority, Fault, Spread, documents};
+
+/// The right to change something, held by one at a time.
+pub(crate) type Change<'a> = MutexGuard<'a, ()>;
+
+impl Authority {
+    /// Publishes a topology that an administrator wrote.
+    ///
+    /// # Errors
+    /// It has faults, its version is not the next, it lies outside the CA's domains, or users would lose their home. Nothing
+    /// changed then.
+    pub async fn publish(&self, document: &str) -> Result<Spread, Fault> {
+        let change = self.changing.lock().await;
+        self.publish_in(&change, document, Actor::Administrator("socket".into())).await
+    }
+
+    /// The same for whoever has the right already, and waits for members.
+    pub(crate) async fn publish_in(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<Spread, Fault> {
+        let began = Instant::now();
+        let version = self.publish_quietly(change, document, actor).await?;
+        let members = self.joined(&[]);
+        let spread = self.spread(&members, began, |in_force| in_force.topology >= version).await;
+        Ok(Spread { version: Some(version), ..spread })
+    }
+
+    /// The same without waiting.
+    pub(crate) async fn publish_quietly(&self, _change: &Change<'_>, document: &str, actor: Actor) -> Result<u64, Fault> {
+        let now = SystemTime::now();
+        let topology = Topology::parse(document)?;
+        let held = self.member.holdings();
+        let before = Arc::clone(held.topology());
+        self.check(&topology, &before).await?;
+        let signed = self.ca.sign_topology(document, Some(held.held_topology()), now)?;
+        let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
+        self.store.acting_as(actor).publish(document, Some(&signed), version, expect, now).await?;
+        let update = Update::Topology { document: signed };
+        self.member.take(&update, now).await?;
+        self.hub.broadcast(update);
+        tracing::info!(version = version.0, "topology published");
+        self.follow(&before, &topology, now).await?;
+        self.show(document);
+        Ok(version.0)
+    }
+
+    async fn check(&self, topology: &Topology, before: &Topology) -> Result<(), Fault> {
+        let (offered, current) = (topology.version(), before.version());
+        if offered <= current {
+            return Err(Fault::Version { offered, current });
+        }
+        let (listed, own) = (topology.authority().fqdn(), self.member.name());
+        if listed != own {
+            return Err(Fault::OtherAuthority { listed: listed.clone(), own: own.clone() });
+        }
+        self.ca.check_names(topology)?;
+        self.check_homes(topology, before).await
+    }
+
+    async fn check_homes(&self, topology: &Topology, before: &Topology) -> Result<(), Fault> {
+        let mut homes: HashMap<Fqdn, usize> = HashMap::new();
+        for user in self.store.users().await? {
+            if let Some(pool) = documents::home_of(&user, before) {
+                *homes.entry(pool).or_default() += 1;
+            }
+        }
+        let is_home = |pool: &Fqdn| topology.pool(pool).is_some_and(topology::Pool::is_home);
+        match homes.into_iter().find(|(pool, _)| !is_home(pool)) {
+            Some((pool, count)) => Err(Fault::Homeless { pool, count }),
+            None => Ok(()),
+        }
+    }
+
+    /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
+    async fn follow(&self, before: &Topology, after: &Topology, now: SystemTime) -> Result<(), Fault> {
+        for gone in before.servers().map(topology::Server::fqdn).filter(|name| after.server(name).is_none()) {
+            self.forget(gone, now).await?;
+        }
+        for server in after.members().filter(|server| server.fqdn() != self.member.name()) {
+            let name = server.fqdn();
+            if before.certificate_names(name) != after.certificate_names(name) {
+                self.hub.tell(|member| (member == name).then(|| Arc::new(Update::Renew)));
+            }
+            if before.server(name).map(topology::Server::roles) != Some(server.roles()) || pool(before, name) != pool(after, name) {
+                let update = self.directory_of(after, name).await?;
+                self.hub.tell(|member| (member == name).then(|| Arc::new(update.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    /// A server that is listed no more can neither join nor renew, and hears nothing.
+    async fn forget(&self, server: &Fqdn, now: SystemTime) -> Result<(), Fault> {
+        self.close_enrolments(server, now).await?;
+        self.hub.close(server);
+        Ok(self.store.forget_member(server).await?)
+    }
+
+    /// The whole directory as this server is told of it.
+    pub(crate) async fn directory_of(&self, topology: &Topology, server: &Fqdn) -> Result<Update, Fault> {
+        let documents::Records { records, revision } = documents::records(&self.store, topology, server, &self.domain).await?;
+        Ok(Update::Users { revision, from_scratch: true, more: false, put: records, gone: Vec::new() })
+    }
+
+    /// The administrator's file shows what is in force. It is a copy: what counts is stored.
+    fn show(&self, document: &str) {
+        let beside = self.copy.with_added_extension("new");
+        let written = std::fs::write(&beside, document).and_then(|()| std::fs::rename(&beside, &self.copy));
+        if let Err(error) = written {
+            tracing::warn!(path = %self.copy.display(), %error, "the file does not show the topology in force; verbund topology show does");
+        }
+    }
+
+    /// A newer trust bundle: signed, put into force here, told to members.
+    pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+        let held = *self.member.holdings().held_bundle();
+        let signed = self.ca.sign_bundle(&self.store, Some(&held), now).await?;
+        let update = Update::Bundle { document: signed };
+        self.member.take(&update, now).await?;
+        self.hub.broadcast(update);
+        Ok(())
+    }
+
+    /// Everything published so far, the newest first.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn history(&self, limit: usize) -> Result<Vec<store::Published>, Fault> {
+        Ok(self.store.history(limit).await?)
+    }
+
+    /// The topology of this version, or the one in force.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn topology(&self, version: Option<u64>) -> Result<Option<store::Published>, Fault> {
+        match version {
+            Some(version) => Ok(self.store.at(Version(version)).await?),
+            None => Ok(self.store.current().await?),
+        }
+    }
+}
+
+fn pool<'a>(topology: &'a Topology, server: &Fqdn) -> Option<&'a Fqdn> {
+    topology.pool_of(server).map(topology::Pool::name)
+}

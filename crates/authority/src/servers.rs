@@ -1,0 +1,209 @@
+//! Servers: listed and given a ticket, taken out, and what they say of themselves when they come.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use member::JoinString;
+use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn};
+use store::{Actor, AuditLog as _, Enrolments as _, Members as _, Ticket};
+use topology::{Listeners, Role, edit};
+use web::control::{Hello, MemberListeners};
+
+use crate::{Authority, Fault, Spread, hub::Seen};
+
+/// How long a ticket counts.
+pub const TICKET_LIFETIME: Duration = Duration::from_hours(24);
+
+/// A server to be added.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewServer {
+    /// Its name.
+    pub name: Fqdn,
+    /// What it is there for.
+    pub role: Role,
+    /// The pool that it joins, or one of its own name.
+    pub pool: Option<Fqdn>,
+}
+
+/// A server that may join now.
+#[derive(Debug)]
+pub struct Added {
+    /// What it needs; a secret.
+    pub join: JoinString,
+    /// The topology that lists it.
+    pub version: u64,
+    /// Until when it may join.
+    pub expires: SystemTime,
+}
+
+/// A listed server, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its name.
+    pub name: Fqdn,
+    /// What it is there for.
+    pub roles: Vec<Role>,
+    /// Whether it holds the list; an application does not.
+    pub is_member: bool,
+    /// Added, and did not join yet.
+    pub is_expected: bool,
+    /// Whether it is on the line now.
+    pub is_here: bool,
+    /// What is in force there, as far as it said.
+    pub in_force: Option<web::control::InForce>,
+    /// When it was last heard.
+    pub seen_at: Option<SystemTime>,
+    /// Of its program.
+    pub version: String,
+}
+
+impl Authority {
+    /// Lists a server as expected, if it is not listed yet, and opens a ticket for it. Tickets of before are void.
+    ///
+    /// # Errors
+    /// It is listed with other roles, or the topology would break a rule.
+    pub async fn add_server(&self, new: &NewServer) -> Result<Added, Fault> {
+        let change = self.changing.lock().await;
+        let now = SystemTime::now();
+        let administrator = Actor::Administrator("socket".into());
+        let address = self.reachable_address()?;
+        let listed = self.member.holdings().topology().server(&new.name).map(|server| server.roles().to_vec());
+        match listed {
+            Some(roles) if roles.contains(&new.role) => self.close_enrolments(&new.name, now).await?,
+            Some(roles) => {
+                let roles = roles.iter().map(Role::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Fault::OtherRoles { name: new.name.clone(), roles });
+            }
+            None => {
+                let text = edit::add_server(&self.document().await?, &listing(new))?;
+                self.publish_quietly(&change, &text, administrator.clone()).await?;
+            }
+        }
+        let ticket = Ticket::generate(new.name.clone(), now + TICKET_LIFETIME)?;
+        self.store.acting_as(administrator).open_enrolment(&ticket, now).await?;
+        Ok(Added {
+            join: self.join_string(&ticket, address),
+            version: self.member.holdings().topology().version(),
+            expires: ticket.expires,
+        })
+    }
+
+    fn join_string(&self, ticket: &Ticket, address: SocketAddr) -> JoinString {
+        use web::enrolment::TicketKey;
+        // A key of 32 bytes is of the length that tickets have.
+        let key = TicketKey::new(*ticket.key.expose()).map(|key| key.to_text()).unwrap_or_default();
+        JoinString {
+            authority: self.member.name().clone(),
+            address,
+            root: Fingerprint::of(self.ca.authority.root()),
+            server: ticket.server.clone(),
+            kid: ticket.kid.clone(),
+            key,
+        }
+    }
+
+    /// Where new servers reach our HTTPS.
+    fn reachable_address(&self) -> Result<SocketAddr, Fault> {
+        let holdings = self.member.holdings();
+        let https = holdings.topology().authority().listeners().https.ok_or(Fault::Damaged("an authority without HTTPS"))?;
+        if https.ip().is_unspecified() { Err(Fault::Unreachable(https)) } else { Ok(https) }
+    }
+
+    pub(crate) async fn document(&self) -> Result<String, Fault> {
+        Ok(self.topology(None).await?.ok_or(Fault::Damaged("no topology"))?.document)
+    }
+
+    /// Takes a server out of the topology; its connections are cut everywhere (row N15).
+    ///
+    /// # Errors
+    /// It is not listed, it is the authority, or others depend on it.
+    pub async fn remove_server(&self, name: &Fqdn) -> Result<Spread, Fault> {
+        let change = self.changing.lock().await;
+        let text = edit::remove_server(&self.document().await?, name)?;
+        self.publish_in(&change, &text, Actor::Administrator("socket".into())).await
+    }
+
+    /// No ticket or account of this server counts any more.
+    pub(crate) async fn close_enrolments(&self, server: &Fqdn, now: SystemTime) -> Result<(), Fault> {
+        self.store.void_enrolments(server, now).await?;
+        self.store.deactivate_accounts_of(server, now).await?;
+        Ok(())
+    }
+
+    /// A member says where it listens: if the topology says otherwise, it is published anew. That is where others go; whom they
+    /// believe there is settled by certificates (P16).
+    pub(crate) async fn welcome(&self, peer: &Fqdn, hello: &Hello) -> Result<(), Fault> {
+        let change = self.changing.lock().await;
+        self.hub.hello(peer, hello, SystemTime::now());
+        let holdings = self.member.holdings();
+        let server = holdings.topology().server(peer).ok_or_else(|| Fault::NoSuchServer(peer.clone()))?;
+        let MemberListeners { sip, servers, https } = hello.listeners;
+        let said = Listeners { sip, servers, https, http: server.listeners().http };
+        if server.is_expected() || *server.listeners() != said {
+            let text = edit::set_listeners(&self.document().await?, peer, &said, true)?;
+            self.publish_quietly(&change, &text, Actor::Member(peer.clone())).await?;
+        }
+        if server.is_expected() {
+            let event = store::Event::MemberJoined { server: peer.to_string() };
+            self.store.acting_as(Actor::Member(peer.clone())).append(&event, SystemTime::now()).await?;
+            tracing::info!(server = %peer, "a server has joined");
+        }
+        Ok(())
+    }
+
+    /// Issues a certificate for a request that an administrator carried here: names come from the topology.
+    ///
+    /// # Errors
+    /// The server is not listed, or the request is no good.
+    pub async fn sign_request(&self, server: &Fqdn, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
+        let request = CertificateRequest::read_pem(pem)?;
+        let asked = store::Asked { by: Some("administrator".into()), request_sha256: Some(*request.fingerprint().as_bytes()) };
+        self.issue_for(server, &request, asked, Actor::Administrator("socket".into())).await
+    }
+
+    /// Every listed server, and what is known of it.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn known(&self) -> Result<Vec<Known>, Fault> {
+        let reports = self.store.members().await?;
+        let holdings = self.member.holdings();
+        let own = self.member.name();
+        let known = holdings.topology().servers().map(|server| {
+            let name = server.fqdn();
+            let seen = self.hub.seen(name);
+            let report = reports.iter().find(|report| report.server == *name);
+            let before = report.map(|report| web::control::InForce {
+                topology: report.topology.map_or(0, |version| version.0),
+                bundle: report.bundle.unwrap_or(0),
+                ..web::control::InForce::default()
+            });
+            let is_own = name == own;
+            let ours = is_own.then(|| self.member.in_force().borrow().clone());
+            Known {
+                name: name.clone(),
+                roles: server.roles().to_vec(),
+                is_member: server.is_member(),
+                is_expected: server.is_expected(),
+                is_here: is_own || seen.as_ref().is_some_and(Seen::is_here),
+                in_force: ours.or(seen.as_ref().map(|seen| seen.in_force.clone())).or(before),
+                seen_at: if is_own { Some(SystemTime::now()) } else { seen.as_ref().map(|seen| seen.at).or(report.map(|report| report.seen_at)) },
+                version: if is_own { env!("CARGO_PKG_VERSION").to_owned() } else { seen.map(|seen| seen.version).unwrap_or_default() },
+            }
+        });
+        Ok(known.collect())
+    }
+}
+
+fn listing(new: &NewServer) -> edit::NewServer {
+    edit::NewServer {
+        name: new.name.clone(),
+        roles: vec![new.role],
+        pool: new.pool.clone(),
+        listeners: Listeners::default(),
+        // An application is none of our programs: it never says that it has joined.
+        expected: new.role != Role::Application,
+    }
+}

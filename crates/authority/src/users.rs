@@ -1,0 +1,94 @@
+//! Users: kept by the authority, told to every server; what a sign-in is checked with goes to the servers of their home only.
+
+use std::{sync::Arc, time::SystemTime};
+
+use member::{Homed, checks_sign_ins_of, record};
+use pki::Fqdn;
+use registrar::{Aor, Credential, UserName};
+use store::{Actor, Directory as _, Revision};
+use topology::Topology;
+use web::control::{Update, UserRecord};
+
+use crate::{Authority, Fault, documents::home_of};
+
+impl Authority {
+    fn aor(&self, user: &UserName) -> Aor {
+        Aor::new(user.clone(), &self.domain)
+    }
+
+    /// Makes a user whose home is this pool, or the pool of the authority's own server.
+    ///
+    /// # Errors
+    /// There is one already, or the pool is the home of nobody.
+    pub async fn add_user(&self, user: &UserName, credential: Credential, pool: Option<&Fqdn>) -> Result<(), Fault> {
+        let _change = self.changing.lock().await;
+        let now = SystemTime::now();
+        let holdings = self.member.holdings();
+        let pool = home(holdings.topology(), self.member.name(), pool)?;
+        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let revision = store.add_user(&self.aor(user), &credential, Some(&pool), now).await?;
+        self.tell_user(holdings.topology(), user, Some(Homed { pool, credential: Some(credential) }), revision).await
+    }
+
+    /// Gives a user another password; open sessions are cut.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub async fn replace_credential(&self, user: &UserName, credential: Credential) -> Result<(), Fault> {
+        let _change = self.changing.lock().await;
+        let now = SystemTime::now();
+        let holdings = self.member.holdings();
+        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let revision = store.replace_credential(&self.aor(user), &credential, now).await?;
+        let known = self.store.user(&self.aor(user)).await?;
+        let pool = known.and_then(|known| home_of(&known, holdings.topology())).ok_or(Fault::Damaged("a user without a home"))?;
+        self.tell_user(holdings.topology(), user, Some(Homed { pool, credential: Some(credential) }), revision).await
+    }
+
+    /// Takes a user out; open sessions are cut.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub async fn remove_user(&self, user: &UserName) -> Result<(), Fault> {
+        let _change = self.changing.lock().await;
+        let now = SystemTime::now();
+        let holdings = self.member.holdings();
+        let revision = self.store.acting_as(Actor::Administrator("socket".into())).remove_user(&self.aor(user), now).await?;
+        self.tell_user(holdings.topology(), user, None, revision).await
+    }
+
+    /// Puts one user's change into force here, then tells members, each what it may know.
+    async fn tell_user(&self, topology: &Topology, user: &UserName, homed: Option<Homed>, revision: Revision) -> Result<(), Fault> {
+        let for_server = |server: &Fqdn| one_user(topology, server, user, homed.as_ref(), revision, &self.domain);
+        self.member.take(&for_server(self.member.name()), SystemTime::now()).await?;
+        self.hub.tell(|server| Some(Arc::new(for_server(server))));
+        Ok(())
+    }
+}
+
+fn one_user(
+    topology: &Topology,
+    server: &Fqdn,
+    user: &UserName,
+    homed: Option<&Homed>,
+    Revision(revision): Revision,
+    domain: &str,
+) -> Update {
+    let put: Vec<UserRecord> = homed.map(|homed| record(user, &as_told_to(topology, server, homed), domain)).into_iter().collect();
+    let gone = if put.is_empty() { vec![user.to_string()] } else { Vec::new() };
+    Update::Users { revision, from_scratch: false, more: false, put, gone }
+}
+
+fn as_told_to(topology: &Topology, server: &Fqdn, homed: &Homed) -> Homed {
+    let checks = checks_sign_ins_of(topology, server, &homed.pool);
+    Homed { pool: homed.pool.clone(), credential: homed.credential.clone().filter(|_| checks) }
+}
+
+/// The pool meant: the one named, else that of the authority's own server.
+fn home(topology: &Topology, own: &Fqdn, named: Option<&Fqdn>) -> Result<Fqdn, Fault> {
+    let pool = match named {
+        Some(named) => topology.pool(named).or(topology.pool_of(named)).ok_or_else(|| Fault::NoSuchPool(named.clone()))?,
+        None => topology.pool_of(own).filter(|pool| pool.is_home()).ok_or_else(|| Fault::NoHome(own.clone()))?,
+    };
+    if pool.is_home() { Ok(pool.name().clone()) } else { Err(Fault::NoSuchPool(pool.name().clone())) }
+}
