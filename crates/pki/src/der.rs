@@ -4,6 +4,10 @@
 pub(crate) const SEQUENCE: u8 = 0x30;
 /// `INTEGER`
 pub(crate) const INTEGER: u8 = 0x02;
+/// `NULL`
+pub(crate) const NULL: u8 = 0x05;
+/// `OBJECT IDENTIFIER`
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 /// GeneralName: `[2] IA5String`.
 pub(crate) const DNS_NAME: u8 = 0x82;
 /// GeneralName: `[6] IA5String`.

@@ -8,11 +8,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{GeneralName, ParsedExtension},
+    oid_registry::{self, Oid},
     prelude::FromDer,
     x509::X509Name,
 };
 
-use crate::{Fingerprint, Fqdn, Serial};
+use crate::{Fingerprint, Fqdn, Serial, der, purpose};
 
 /// The longest text taken out of a stranger's certificate, in characters.
 const TEXT_CHARS_MAX: usize = 200;
@@ -126,7 +127,26 @@ pub(crate) fn purposes(certificate: &X509Certificate<'_>) -> Vec<String> {
         (usage.ocsp_signing, "OCSPSigning"),
     ];
     let known = known.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned());
-    known.chain(usage.other.iter().map(|oid| oid.to_id_string())).collect()
+    let ours = |oid: &Oid<'_>| match oid.as_bytes() {
+        purpose::SIP_DOMAIN => "sipDomain".to_owned(),
+        purpose::DOCUMENTS => "documents".to_owned(),
+        _ => oid.to_id_string(),
+    };
+    known.chain(usage.other.iter().map(ours)).collect()
+}
+
+/// Whether a certificate lists this purpose (content octets of its object identifier).
+pub(crate) fn lists_purpose(der: &CertificateDer<'_>, purpose: &[u8]) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
+    let list = certificate.extensions().iter().find(|extension| extension.oid == oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE);
+    let Some((mut rest, _)) = list.and_then(|list| der::take(der::SEQUENCE, list.value)) else { return false };
+    while let Some((found, after)) = der::take(der::OBJECT_IDENTIFIER, rest) {
+        if found == purpose {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 /// The dNSName subtrees a CA is limited to; `None` without any, since such a CA is not ours.
@@ -149,4 +169,12 @@ pub(crate) fn signed_by(der: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -
         return false;
     };
     certificate.issuer().as_raw() == issuer.subject().as_raw() && certificate.verify_signature(Some(issuer.public_key())).is_ok()
+}
+
+/// The identifier that a CA gives its key (RFC 5280 §4.2.1.2).
+pub(crate) fn subject_key_identifier(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    })
 }

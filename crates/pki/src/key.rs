@@ -33,6 +33,9 @@ pub enum KeyFault {
     /// The key lies elsewhere, and there nothing was signed.
     #[error("the private key signed nothing; if it lies in a token, see that the token is there and open")]
     NotSigned,
+    /// The key lies in a token, or belongs to somebody who does not show it.
+    #[error("the private key cannot be written to a file: it never leaves the token that made it")]
+    NotShown,
     /// A public key that we neither make nor accept.
     #[error("the public key is neither of P-256 nor of P-384")]
     PublicKey,

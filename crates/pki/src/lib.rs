@@ -30,7 +30,9 @@ mod signer;
 mod verify;
 
 pub use anchors::{AnchorFault, Anchors, IssuerKind, PinnedIssuer};
-pub use authority::{Authority, AuthorityFault, ISSUING_VALIDITY, ROOT_VALIDITY, Root};
+pub use authority::{
+    Authority, AuthorityFault, ISSUING_VALIDITY, IssuingAuthority, IssuingPlan, ROOT_LIST_VALIDITY, ROOT_VALIDITY, Root, Urls,
+};
 pub use bundle::{
     BUNDLE_ISSUING_MAX, BUNDLE_PARTNERS_MAX, BUNDLE_ROOTS_MAX, Bundle, BundleFault, HeldBundle, IssuingCa, ListPlace, PartnerAnchors,
     URL_BYTES_MAX,
@@ -46,7 +48,9 @@ pub use identity::SipUser;
 pub use jws::{DOCUMENT_BYTES_MAX, DocumentFault, DocumentKind, DocumentSigner, SignedDocument, read_signed};
 pub use key::{Curve, Key, KeyFault, PublicKey, SecretPem};
 pub use pem::{PEM_CERTIFICATES_MAX, PemFault, certificates_from_pem, certificates_to_pem};
-pub use profile::{BACKDATE, DOCUMENT_SIGNER_VALIDITY, Issued, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at};
+pub use profile::{
+    BACKDATE, DOCUMENT_SIGNER_VALIDITY, Issued, OCSP_SIGNER_VALIDITY, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at,
+};
 pub use purpose::Purpose;
 pub use random::{NoRandomness, random};
 pub use rejection::Rejection;

@@ -6,13 +6,14 @@
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku, IsCa, KeyUsagePurpose,
-    SanType, SerialNumber, string::Ia5String,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku,
+    IsCa, KeyIdMethod, KeyUsagePurpose, SanType, SerialNumber, string::Ia5String,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::{AuthorityFault, Fqdn, Purpose, Serial, SipUser, certificates_to_pem, der, purpose};
+use crate::{AuthorityFault, Fqdn, IssuerKind, Purpose, Serial, SipUser, certificates_to_pem, der, describe, purpose};
 
 /// How far the start of every certificate lies before its making: clocks of members differ.
 pub const BACKDATE: Duration = Duration::from_mins(10);
@@ -22,8 +23,12 @@ pub const SERVER_VALIDITY: Duration = Duration::from_hours(7 * 24);
 pub const USER_VALIDITY: Duration = Duration::from_hours(30 * 24);
 /// How long the certificate of a document signer lasts.
 pub const DOCUMENT_SIGNER_VALIDITY: Duration = Duration::from_hours(90 * 24);
+/// How long the certificate of an OCSP responder lasts. It cannot be revoked, so not long (RFC 6960 §4.2.2.2.1).
+pub const OCSP_SIGNER_VALIDITY: Duration = Duration::from_hours(7 * 24);
 /// What a document signer is, as a URI among its names.
-const DOCUMENTS_ROLE: &str = "urn:verbund:role:documents";
+pub(crate) const DOCUMENTS_ROLE: &str = "urn:verbund:role:documents";
+/// id-kp-sipDomain (RFC 5924 §3).
+const ID_KP_SIP_DOMAIN: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 20];
 /// The longest common name (RFC 5280 appendix A.1, ub-common-name).
 const COMMON_NAME_CHARS_MAX: usize = 64;
 
@@ -107,14 +112,73 @@ pub(crate) fn root(common_name: &str, organisation: &str, serial: &Serial, valid
     params
 }
 
-/// The issuing CA: no CA below it, names of the organisation only, no IP address at all.
-pub(crate) fn issuing(common_name: &str, organisation: &str, domains: &[Fqdn], serial: &Serial, validity: Validity) -> CertificateParams {
+/// An issuing CA: no CA below it, names of the organisation only, no IP address at all, and the purposes of
+/// those it issues for.
+pub(crate) fn issuing(
+    common_name: &str,
+    organisation: &str,
+    kind: IssuerKind,
+    domains: &[Fqdn],
+    serial: &Serial,
+    validity: Validity,
+) -> CertificateParams {
     let mut params = base(Some(common_name), Some(organisation), serial, validity);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let purposes = purpose::extension(&[purpose::SERVER_AUTH, purpose::CLIENT_AUTH, purpose::OCSP_SIGNING, purpose::DOCUMENTS]);
-    params.custom_extensions = vec![purposes, name_constraints(domains)];
+    let purposes: &[&[u8]] = match kind {
+        IssuerKind::Servers => {
+            &[purpose::SERVER_AUTH, purpose::CLIENT_AUTH, purpose::SIP_DOMAIN, purpose::OCSP_SIGNING, purpose::DOCUMENTS]
+        }
+        IssuerKind::Users => &[purpose::CLIENT_AUTH, purpose::OCSP_SIGNING],
+    };
+    params.custom_extensions = vec![purpose::extension(purposes), name_constraints(domains)];
     params
+}
+
+/// Another root under its own name, vouched for by ours.
+pub(crate) fn cross(other: &CertificateDer<'_>, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {
+    let malformed = || AuthorityFault::Foreign { which: "root" };
+    let (_, parsed) = X509Certificate::from_der(other).map_err(|_| malformed())?;
+    let mut params = base(None, None, serial, validity);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // Path building compares names octet by octet, so only a name that is written as ours can be repeated.
+    for attribute in parsed.subject().iter_attributes() {
+        let oid: Vec<u64> = attribute.attr_type().iter().ok_or_else(malformed)?.collect();
+        params.distinguished_name.push(DnType::from_oid(&oid), attribute.as_str().map_err(|_| malformed())?);
+    }
+    // The key's own identifier, as those whom it signed have it.
+    if let Some(id) = describe::subject_key_identifier(&parsed) {
+        params.key_identifier_method = KeyIdMethod::PreSpecified(id);
+    }
+    Ok(params)
+}
+
+/// Where to learn more about an issuer.
+pub(crate) struct Places {
+    /// Its revocation list (RFC 5280 §4.2.1.13).
+    pub(crate) list: String,
+    /// Its OCSP responder (§4.2.2.1), if it has one.
+    pub(crate) ocsp: Option<String>,
+    /// Its certificate (§4.2.2.1).
+    pub(crate) certificate: String,
+}
+
+/// Writes into a certificate where to learn more about its issuer.
+pub(crate) fn add_places(params: &mut CertificateParams, places: Places) {
+    const AUTHORITY_INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+    /// id-ad-ocsp and id-ad-caIssuers.
+    const OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1];
+    const CA_ISSUERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 2];
+    let Places { list, ocsp, certificate } = places;
+    let access = |oid: &[u8], url: &str| {
+        let both = [der::element(der::OBJECT_IDENTIFIER, oid), der::element(der::URI, url.as_bytes())].concat();
+        der::element(der::SEQUENCE, &both)
+    };
+    let accesses = ocsp.map_or_else(Vec::new, |ocsp| access(OCSP, &ocsp));
+    let accesses = [accesses, access(CA_ISSUERS, &certificate)].concat();
+    params.custom_extensions.push(CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS, der::element(der::SEQUENCE, &accesses)));
+    params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![list] }];
 }
 
 /// Names of these domains only, no IP address (RFC 5280 §4.2.1.10).
@@ -133,10 +197,14 @@ fn name_constraints(domains: &[Fqdn]) -> CustomExtension {
     CustomExtension::from_oid_content(ID_CE_NAME_CONSTRAINTS, der::element(der::SEQUENCE, &both))
 }
 
-/// A server: both purposes, since servers are clients of each other.
+/// A server: both purposes, since servers are clients of each other; one that serves SIP domains says so
+/// (RFC 5924).
 pub(crate) fn server(names: &ServerNames, serial: &Serial, validity: Validity) -> Result<CertificateParams, AuthorityFault> {
     let mut params = leaf(Some(names.server.as_str()), serial, validity);
     params.extended_key_usages = vec![Eku::ServerAuth, Eku::ClientAuth];
+    if !names.domains.is_empty() {
+        params.extended_key_usages.push(Eku::Other(ID_KP_SIP_DOMAIN.to_vec()));
+    }
     for name in names.dns() {
         params.subject_alt_names.push(SanType::DnsName(ia5(name.as_str())?));
     }
@@ -161,6 +229,16 @@ pub(crate) fn documents(server: &Fqdn, serial: &Serial, validity: Validity) -> R
     params.custom_extensions.push(Purpose::extension(&[Purpose::Documents]));
     params.subject_alt_names = vec![SanType::DnsName(ia5(server.as_str())?), SanType::URI(ia5(DOCUMENTS_ROLE)?)];
     Ok(params)
+}
+
+/// Who answers for an issuing CA whether a certificate was revoked. Nobody asks whether he himself was:
+/// RFC 6960 §4.2.2.2.1, hence his short life.
+pub(crate) fn ocsp_signer(serial: &Serial, validity: Validity) -> CertificateParams {
+    const ID_PKIX_OCSP_NOCHECK: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
+    let mut params = leaf(Some("OCSP responder"), serial, validity);
+    params.extended_key_usages = vec![Eku::OcspSigning];
+    params.custom_extensions.push(CustomExtension::from_oid_content(ID_PKIX_OCSP_NOCHECK, der::element(der::NULL, &[])));
+    params
 }
 
 fn leaf(common_name: Option<&str>, serial: &Serial, validity: Validity) -> CertificateParams {

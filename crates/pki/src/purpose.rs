@@ -23,6 +23,8 @@ pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 /// id-kp-OCSPSigning (RFC 6960 §4.2.2.2).
 pub(crate) const OCSP_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 9];
+/// id-kp-sipDomain (RFC 5924 §3).
+pub(crate) const SIP_DOMAIN: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 20];
 /// 2.25.303141938769694502977793868329150463043, made of the UUID e40f0383-a72c-4ebd-9079-50964dd63c43
 /// (ITU-T X.667): nobody had to be asked for it, and nobody else has it.
 pub(crate) const DOCUMENTS: &[u8] =

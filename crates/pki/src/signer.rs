@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Key, KeyFault, PublicKey, der};
+use crate::{Key, KeyFault, PublicKey, SecretPem, der};
 
 /// The octets of one of the two numbers of a P-256 signature.
 const NUMBER_BYTES: usize = 32;
@@ -20,6 +20,14 @@ pub trait CaKey: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`KeyFault::NotSigned`]: the token is gone, or it refuses.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault>;
+
+    /// The key itself in PEM, for a file that only its owner can read.
+    ///
+    /// # Errors
+    /// [`KeyFault::NotShown`], unless it is a key that was made to be kept in a file.
+    fn to_pem(&self) -> Result<SecretPem, KeyFault> {
+        Err(KeyFault::NotShown)
+    }
 }
 
 impl CaKey for Key {
@@ -28,6 +36,9 @@ impl CaKey for Key {
     }
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
         Self::sign(self, message)
+    }
+    fn to_pem(&self) -> Result<SecretPem, KeyFault> {
+        Self::to_pem(self)
     }
 }
 
@@ -48,6 +59,11 @@ impl CaSigner {
     /// The public half.
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// The key itself in PEM, if it can be shown.
+    pub(crate) fn to_pem(&self) -> Result<SecretPem, KeyFault> {
+        self.key.to_pem()
     }
 
     /// ECDSA with SHA-256 over `message`, as DER has it.

@@ -75,7 +75,10 @@ fn the_server_profile_has_no_address_no_wildcard_and_a_random_serial() {
     assert_ne!(one.serial, two.serial);
     let read = facts(&one.chain[0]).unwrap();
     assert_eq!(read.names, ["fe1.contoso.example", "pool.contoso.example", "contoso.example", "sip:contoso.example"]);
-    assert_eq!(read.purposes, ["serverAuth", "clientAuth"]);
+    assert_eq!(read.purposes, ["serverAuth", "clientAuth", "sipDomain"]);
+    let behind = ServerNames { domains: vec![], ..names() };
+    let behind = authority.issue_server(&behind, &Key::generate().unwrap().public(), now()).unwrap();
+    assert_eq!(facts(&behind.chain[0]).unwrap().purposes, ["serverAuth", "clientAuth"], "it serves no SIP domain to clients");
     assert_eq!((read.subject.as_str(), read.key.as_str(), read.is_ca), ("CN=fe1.contoso.example", "P-256", false));
     assert_eq!(read.serial.as_bytes().len(), 16);
 }

@@ -47,12 +47,12 @@ impl World {
 
     /// The issuing CA's list: this number, these revoked, made now, good for a day.
     fn list(&self, number: u64, revoked: &[&Serial]) -> RevocationList {
-        self.read(&self.authority.revocation_list(&entries(revoked), number, now(), now() + DAY).unwrap()).unwrap()
+        self.read(&self.authority.servers().revocation_list_until(&entries(revoked), number, now(), now() + DAY).unwrap()).unwrap()
     }
 
     /// The root's list, good for ten days.
     fn root_list(&self, revoked: &[&Serial]) -> RevocationList {
-        self.read(&self.root.revocation_list(&entries(revoked), 1, now(), now() + 10 * DAY).unwrap()).unwrap()
+        self.read(&self.root.revocation_list_until(&entries(revoked), 1, now(), now() + 10 * DAY).unwrap()).unwrap()
     }
 
     fn read(&self, der: &[u8]) -> Result<RevocationList, Fault> {
@@ -281,7 +281,11 @@ fn openssl_reads_the_lists_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("list.der");
     let start = SystemTime::now() - HOUR;
-    std::fs::write(&file, world.authority.revocation_list(&entries(&[&world.issued.serial]), 4711, start, start + DAY).unwrap()).unwrap();
+    std::fs::write(
+        &file,
+        world.authority.servers().revocation_list_until(&entries(&[&world.issued.serial]), 4711, start, start + DAY).unwrap(),
+    )
+    .unwrap();
     let Ok(shown) = std::process::Command::new("openssl").args(["crl", "-inform", "DER", "-noout", "-text", "-in"]).arg(&file).output()
     else {
         return;
