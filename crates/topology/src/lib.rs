@@ -6,6 +6,7 @@
 //! decide. Start with [`Topology`].
 
 mod check;
+pub mod edit;
 mod fault;
 mod file;
 mod role;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::edit::EXPECTED;
 use crate::{Pool, Role, Server, Topology};
 
 const HEAD: &str = "\
@@ -53,23 +54,26 @@ fn write_server(text: &mut String, server: &Server) {
     let _ = write!(text, "\n[[pool.server]]\n# The name that its certificate must prove.\nfqdn = {}\n", quoted(server.fqdn().as_str()));
     let _ = writeln!(text, "roles = [{}]", roles.join(", "));
     if server.is_expected() {
-        text.push_str("# Added, but not joined yet.\nexpected = true\n");
+        let _ = write!(text, "{EXPECTED}\nexpected = true\n");
     }
-    for (key, address) in server.listeners().by_key() {
+    for ((key, address), purpose) in server.listeners().by_key().into_iter().zip(LISTENERS) {
         if let Some(address) = address {
-            let _ = write!(text, "# {}\n{key} = \"{address}\"\n", purpose(key));
+            let _ = write!(text, "{purpose}\n{key} = \"{address}\"\n");
         }
     }
 }
 
-/// What a listener is there for.
-fn purpose(key: &str) -> &'static str {
-    match key {
-        "sip" => "SIP over TLS, for clients.",
-        "servers" => "SIP over mutual TLS, for the other servers.",
-        "https" => "HTTPS.",
-        _ => "HTTP, for revocation lists and the root only: they are signed and public.",
-    }
+/// What each listener is there for, in the order of [`Listeners::by_key`](crate::Listeners::by_key).
+const LISTENERS: [&str; 4] = [
+    "# SIP over TLS, for clients.",
+    "# SIP over mutual TLS, for the other servers.",
+    "# HTTPS.",
+    "# HTTP, for revocation lists and the root only: they are signed and public.",
+];
+
+/// Whether a line is an explanation that we wrote above a key, and no administrator's remark.
+pub(crate) fn is_our_comment(line: &str) -> bool {
+    line == EXPECTED || LISTENERS.contains(&line)
 }
 
 /// A TOML basic string.
