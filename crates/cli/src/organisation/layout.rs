@@ -1,4 +1,4 @@
-//! What lies where in a data directory.
+//! What lies where in a data directory: of an organisation's authority, or of a member.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,24 @@ pub(crate) struct Layout(PathBuf);
 impl Layout {
     /// Says what this directory is. Written last: where it is, the rest is there too.
     pub(crate) const MANIFEST: &str = "organisation.toml";
+    /// The same for a server that has joined.
+    pub(crate) const MEMBER: &str = "member.toml";
     pub(crate) const TOPOLOGY: &str = "topology.toml";
     pub(crate) const ROOT: &str = "ca/root.pem";
-    /// May be taken away to a safe: nothing here reads it.
+    /// May be taken away to a safe: without it everything works but the root's own revocation list and new issuing CAs.
     pub(crate) const ROOT_KEY: &str = "ca/root.key";
     pub(crate) const ISSUING: &str = "ca/issuing.pem";
     pub(crate) const ISSUING_KEY: &str = "ca/issuing.key";
+    /// The issuing CA of users' certificates.
+    pub(crate) const USERS: &str = "ca/users.pem";
+    pub(crate) const USERS_KEY: &str = "ca/users.key";
+    /// Who signs topology and trust bundle.
+    pub(crate) const DOCUMENTS: &str = "ca/documents.pem";
+    pub(crate) const DOCUMENTS_KEY: &str = "ca/documents.key";
     pub(crate) const SERVER_CHAIN: &str = "server/chain.pem";
     pub(crate) const SERVER_KEY: &str = "server/key.pem";
+    /// A member's ACME account: what it renews its certificate with.
+    pub(crate) const ACCOUNT: &str = "server/account.json";
     /// The root once more, for phones.
     pub(crate) const CA: &str = "ca.pem";
     pub(crate) const STATE: &str = "state.sqlite";
@@ -35,8 +45,12 @@ impl Layout {
         Self::CA,
         Self::STATE,
     ];
+    /// Without each of these there is no member.
+    pub(crate) const REQUIRED_OF_MEMBER: [&str; 6] =
+        [Self::MEMBER, Self::SERVER_CHAIN, Self::SERVER_KEY, Self::ACCOUNT, Self::CA, Self::STATE];
     /// These must be their owner's alone.
-    pub(crate) const SECRETS: [&str; 3] = [Self::ROOT_KEY, Self::ISSUING_KEY, Self::SERVER_KEY];
+    pub(crate) const SECRETS: [&str; 6] =
+        [Self::ROOT_KEY, Self::ISSUING_KEY, Self::USERS_KEY, Self::DOCUMENTS_KEY, Self::SERVER_KEY, Self::ACCOUNT];
 
     pub(crate) fn of(data: &Path) -> Self {
         Self(data.to_owned())
