@@ -7,8 +7,8 @@ use std::{
 
 use member::{Believed, Holdings, record};
 use pki::{
-    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuerKind, IssuingCa, ListPlace, RevocationReason,
-    RevokedCertificate, Root, Urls,
+    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuerKind, IssuingCa, ListPlace,
+    RevocationReason, RevokedCertificate, Root, Urls,
 };
 use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
 use topology::{HeldTopology, SignedTopology};

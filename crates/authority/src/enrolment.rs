@@ -9,7 +9,9 @@ use std::{
 };
 
 use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn, PublicKey};
-use store::{Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount, Reason};
+use store::{
+    Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount, Reason,
+};
 use web::{
     Answer,
     enrolment::{
@@ -309,4 +311,3 @@ impl Enrolment for Authority {
         Box::pin(self.window(certificate))
     }
 }
-

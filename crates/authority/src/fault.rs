@@ -28,7 +28,9 @@ pub enum Fault {
         own: Fqdn,
     },
     /// The issuing CA may not issue for it.
-    #[error("{name} lies outside the domains of the issuing CA ({domains}): an issuing CA for that domain has to be made first (verbund ca)")]
+    #[error(
+        "{name} lies outside the domains of the issuing CA ({domains}): an issuing CA for that domain has to be made first (verbund ca)"
+    )]
     OutsideCa {
         /// Which name.
         name: Fqdn,

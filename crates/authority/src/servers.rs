@@ -189,7 +189,11 @@ impl Authority {
                 is_expected: server.is_expected(),
                 is_here: is_own || seen.as_ref().is_some_and(Seen::is_here),
                 in_force: ours.or(seen.as_ref().map(|seen| seen.in_force.clone())).or(before),
-                seen_at: if is_own { Some(SystemTime::now()) } else { seen.as_ref().map(|seen| seen.at).or(report.map(|report| report.seen_at)) },
+                seen_at: if is_own {
+                    Some(SystemTime::now())
+                } else {
+                    seen.as_ref().map(|seen| seen.at).or(report.map(|report| report.seen_at))
+                },
                 version: if is_own { env!("CARGO_PKG_VERSION").to_owned() } else { seen.map(|seen| seen.version).unwrap_or_default() },
             }
         });

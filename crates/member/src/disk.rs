@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use pki::{Anchors, Fingerprint, RevocationList};
-use store::{Embedded, Error, Held as _, HeldKind, HeldDocument};
+use store::{Embedded, Error, Held as _, HeldDocument, HeldKind};
 use web::control::{Update, UserRecord};
 
 use crate::holdings::{Believed, Holdings, Refused};

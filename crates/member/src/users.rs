@@ -115,10 +115,10 @@ impl Users {
 /// A user as it travels.
 #[must_use]
 pub fn record(name: &UserName, homed: &Homed, domain: &str) -> UserRecord {
-    let credential = homed.credential.as_ref().map(|credential| CredentialRecord {
-        md5: Zeroizing::new(*credential.md5()),
-        sha256: Zeroizing::new(*credential.sha256()),
-    });
+    let credential = homed
+        .credential
+        .as_ref()
+        .map(|credential| CredentialRecord { md5: Zeroizing::new(*credential.md5()), sha256: Zeroizing::new(*credential.sha256()) });
     UserRecord { name: name.to_string(), domain: domain.to_owned(), pool: homed.pool.to_string(), credential }
 }
 

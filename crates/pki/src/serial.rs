@@ -61,6 +61,11 @@ impl IssuerName {
     pub fn of(der: &CertificateDer<'_>) -> Option<Self> {
         Some(Self::new(webpki::EndEntityCert::try_from(der).ok()?.issuer()))
     }
+
+    /// The name in DER, with its SEQUENCE tag.
+    pub fn to_der(&self) -> Vec<u8> {
+        crate::der::element(crate::der::SEQUENCE, &self.0)
+    }
 }
 
 impl fmt::Debug for IssuerName {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use node::{Arrival, Node, Output, Registration, Secrets, Settings};
-use pki::{Authority, Fqdn, Key, Revoked, SipUser};
+use pki::{Authority, Fqdn, Key, Revocation, SipUser};
 use registrar::{Credential, Directory, Flow, UserName};
 use rustls::{ServerConfig, time_provider::TimeProvider};
 use rustls_pki_types::UnixTime;
@@ -66,13 +66,18 @@ impl Sim {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let clock = Arc::new(Clock(AtomicU64::new(1_800_000_000)));
         let (domain, name): (Fqdn, Fqdn) = (Self::DOMAIN.parse().unwrap(), Self::SERVER.parse().unwrap());
-        let (_, authority) = Authority::create("Contoso", std::slice::from_ref(&domain), start).unwrap();
+        let (root, authority) = Authority::create("Contoso", std::slice::from_ref(&domain), start).unwrap();
         let listeners = Listeners { sip: Some(([192, 0, 2, 10], 5061).into()), ..Listeners::default() };
         let topology = Topology::single_server("Contoso", &domain, &name, listeners).unwrap();
         let key = Key::generate().unwrap();
         let issued = authority.issue_server(&topology.certificate_names(&name).unwrap(), &key.public(), start).unwrap();
         let identity = ServerIdentity::new(issued.chain, &key).unwrap();
-        let policy = LivePolicy::new(Policy { topology: topology.clone(), anchors: authority.anchors(), revoked: Revoked::none() });
+        let policy = LivePolicy::new(Policy {
+            topology: topology.clone(),
+            anchors: authority.anchors(),
+            revocation: Revocation::strict(authority.first_lists(&root, start).unwrap(), Duration::ZERO),
+            issuing: authority.pinned(),
+        });
         let server = tls::server_config(Listener::Clients, identity, policy.clone(), clock.clone()).unwrap();
         let now = Instant::now();
         let settings = Settings {
@@ -129,7 +134,7 @@ impl Sim {
     }
 
     fn try_connect(&mut self, identity: Option<ClientIdentity<'_>>) -> Result<Line, Refusal> {
-        let client = tls::client_config(self.authority.anchors(), Revoked::none(), identity, self.clock.clone()).unwrap();
+        let client = tls::client_config(self.authority.anchors(), Revocation::none(), identity, self.clock.clone()).unwrap();
         let mut wire = Wire::new(client, self.server.clone(), Self::SERVER);
         let carried = wire.carry();
         let source: SocketAddr = ([198, 51, 100, 1], 40_000).into();

@@ -4,7 +4,7 @@
 //! in the workspace decides this. What a peer may ask for afterwards is left to `node` and `proxy`,
 //! sockets to `net`.
 //!
-//! Start with [`judge()`]. [`tls`] makes the rustls configurations that ask the same question during
+//! Start with [`judge()`] for whoever calls us, [`judge_answer()`] for whoever answers our call. [`tls`] makes the rustls configurations that ask the same question during
 //! the handshake.
 
 mod judge;
@@ -14,8 +14,8 @@ mod record;
 mod refusal;
 pub mod tls;
 
-pub use judge::{Decision, judge};
+pub use judge::{Decision, judge, judge_answer};
 pub use peer::{Listener, Peer};
 pub use policy::{LivePolicy, Policy};
-pub use record::{Contact, DecisionRecord, Records, ShownCertificate, TlsFacts};
+pub use record::{Contact, DecisionRecord, Direction, Records, ShownCertificate, TlsFacts};
 pub use refusal::Refusal;

@@ -1,8 +1,8 @@
-//! The two kinds of peers, and the two kinds of ports they reach us on.
+//! The two kinds of peers, and the kinds of ports they reach us on.
 
 use std::sync::Arc;
 
-use pki::{Fqdn, Purpose, VerifiedCertificate};
+use pki::{Fqdn, IssuerKind, Purpose, VerifiedCertificate};
 use registrar::UserName;
 use topology::Role;
 
@@ -13,6 +13,9 @@ pub enum Listener {
     Clients,
     /// Servers of the organisation: mutual TLS (promises P1, P8).
     Servers,
+    /// HTTPS: browsers and tools without a certificate, and servers of the organisation that show
+    /// theirs. Whoever shows another certificate is sent away.
+    Web,
 }
 
 impl Listener {
@@ -21,7 +24,32 @@ impl Listener {
         match self {
             Self::Clients => Purpose::Client,
             // The certificate of a server, also when it calls: row N7.
-            Self::Servers => Purpose::Server,
+            Self::Servers | Self::Web => Purpose::Server,
+        }
+    }
+
+    /// Whether somebody without a certificate is sent away (row N11).
+    pub(crate) const fn demands_certificate(self) -> bool {
+        match self {
+            Self::Servers => true,
+            Self::Clients | Self::Web => false,
+        }
+    }
+
+    /// Whose certificates count here.
+    pub(crate) const fn issuers(self) -> IssuerKind {
+        match self {
+            Self::Clients => IssuerKind::Users,
+            Self::Servers | Self::Web => IssuerKind::Servers,
+        }
+    }
+
+    /// Whose certificate would do, for records.
+    pub(crate) const fn wanted(self) -> &'static str {
+        match self {
+            Self::Clients => "a user of the organisation, or no certificate",
+            Self::Servers => "a server listed in the topology",
+            Self::Web => "a server listed in the topology, or no certificate",
         }
     }
 
@@ -30,6 +58,7 @@ impl Listener {
         match self {
             Self::Clients => "clients",
             Self::Servers => "servers",
+            Self::Web => "web",
         }
     }
 }

@@ -1,21 +1,52 @@
 //! What this server believes at the moment.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
-use pki::{Anchors, Revoked};
+use pki::{Anchors, CertificateDer, IssuerKind, PinnedIssuer, Revocation, VerifiedCertificate};
 use topology::Topology;
 
-/// What this server believes: the list of servers, the roots, and what was revoked. One edition
-/// of it; a change makes a new one.
+use crate::{Decision, DecisionRecord, Direction, Refusal, judge, judge_answer};
+
+/// What this server believes: the list of servers, the roots, the issuing CAs and what was revoked.
+/// One edition of it; a change makes a new one.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Who belongs to the organisation.
     pub topology: Topology,
     /// The roots that members' certificates lead to. Empty: nobody with a certificate is let in.
     pub anchors: Anchors,
-    /// Certificates that no longer count.
-    pub revoked: Revoked,
+    /// What was revoked. Has to be strict: with anything less, nobody with a certificate is let in
+    /// (row N6).
+    pub revocation: Revocation,
+    /// The CAs whose certificates count, directly below which a certificate has to stand. Empty:
+    /// nobody with a certificate is let in.
+    pub issuing: Vec<PinnedIssuer>,
+}
+
+impl Policy {
+    /// Whether the CA directly above this certificate may issue for holders of this kind.
+    pub(crate) fn check_issuer(&self, certificate: &VerifiedCertificate, kind: IssuerKind) -> Result<(), Refusal> {
+        let issuer = certificate.issuer_fingerprint();
+        if self.issuing.iter().any(|pinned| pinned.kind == kind && Some(pinned.fingerprint) == issuer) {
+            return Ok(());
+        }
+        Err(Refusal::NotPinned { issuer: certificate.issuer_text().to_owned(), kind })
+    }
+
+    /// Asks the question of an open connection again, by what is believed now: rows N5 and N15, and
+    /// certificates that ran out meanwhile. `before` is the record of the decision that let it in,
+    /// `chain` what was shown then.
+    pub fn judge_again(&self, before: &DecisionRecord, chain: &[CertificateDer<'_>], now: SystemTime) -> Decision {
+        match &before.direction {
+            Direction::Incoming => judge(self, before.contact.clone(), chain, now),
+            Direction::Outgoing { wanted } => {
+                let mut decision = judge_answer(self, wanted, before.contact.source, chain, now);
+                decision.record.contact = before.contact.clone();
+                decision
+            }
+        }
+    }
 }
 
 /// The policy in force, to be replaced while handshakes go on: the next one sees the new policy.

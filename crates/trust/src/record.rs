@@ -1,20 +1,42 @@
 //! What is kept of each decision, so that it can be asked for later.
 
-use std::{collections::VecDeque, net::SocketAddr, time::SystemTime};
+use std::{borrow::Cow, collections::VecDeque, net::SocketAddr, time::SystemTime};
 
-use pki::{CertificateDer, Fingerprint, Purpose, facts};
+use pki::{CertificateDer, Fingerprint, Fqdn, ListUsed, Purpose, facts};
 
 use crate::Listener;
+
+/// Who called whom.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// We were called.
+    Incoming,
+    /// We called.
+    Outgoing {
+        /// Which server of the topology.
+        wanted: Fqdn,
+    },
+}
+
+impl Direction {
+    /// As records call it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing { .. } => "outgoing",
+        }
+    }
+}
 
 /// Where a connection comes from and what is known of it besides certificates. None of it makes
 /// anybody trusted; it is evidence.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Contact {
-    /// Which port was reached.
+    /// Which kind of port was reached: ours, or that of the server we called.
     pub listener: Listener,
-    /// From where.
+    /// From where, or where we called.
     pub source: SocketAddr,
-    /// The name that the peer asked for (RFC 6066 §3).
+    /// The name that was asked for (RFC 6066 §3).
     pub sni: Option<String>,
     /// What was negotiated, once it is.
     pub tls: Option<TlsFacts>,
@@ -60,6 +82,8 @@ impl ShownCertificate {
 pub struct DecisionRecord {
     /// When it was made.
     pub at: SystemTime,
+    /// Who called.
+    pub direction: Direction,
     /// Where the connection came from.
     pub contact: Contact,
     /// The chain shown, the leaf first.
@@ -69,11 +93,13 @@ pub struct DecisionRecord {
     /// What a certificate had to be good for.
     pub purpose: Purpose,
     /// Whose certificate would have done.
-    pub wanted: &'static str,
+    pub wanted: Cow<'static, str>,
     /// Whom the certificate names, if it was believed.
     pub shown: Vec<String>,
     /// The version of the topology that was asked.
     pub topology_version: u64,
+    /// The revocation list that the certificate was looked up in, if it was believed.
+    pub revocation_list: Option<ListUsed>,
     /// How many certificates were known to be revoked.
     pub revoked: usize,
     /// `accepted`, or the refusal's label.

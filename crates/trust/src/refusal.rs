@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use pki::{Fqdn, Rejection, SipUser};
+use pki::{Fqdn, IssuerKind, Rejection, SipUser};
 
 /// Why somebody is not let in: the fact, then the cure. For our own log and records; the peer is
 /// told less (an alert, or a closed connection).
@@ -26,6 +26,17 @@ pub enum Refusal {
         presented: Vec<Fqdn>,
         /// The topology asked.
         version: u64,
+    },
+    /// A CA that the root vouches for, but not for this: what the root's other CAs issue is nothing
+    /// to us.
+    #[error(
+        "the certificate was issued by {issuer}, which is not among the issuing CAs for {kind} that this organisation publishes; have it issued by one of those, or publish that CA"
+    )]
+    NotPinned {
+        /// The issuer, for people.
+        issuer: String,
+        /// Which CAs were looked through.
+        kind: IssuerKind,
     },
     /// One certificate for several listed servers: whose is it?
     #[error("the certificate names several servers of the topology ({}); issue one to each", join(presented))]
@@ -76,6 +87,17 @@ pub enum Refusal {
         /// The alert.
         detail: String,
     },
+    /// The server that we called judged us after our end of the handshake was finished (in TLS 1.3 the
+    /// caller is done first), and does not want us.
+    #[error(
+        "{server} refused this server after the handshake ({detail}); its log has the reason: does the topology it holds list this server, and was this server's certificate revoked or not yet published?"
+    )]
+    RefusedByServer {
+        /// Whom we called.
+        server: Fqdn,
+        /// The alert.
+        detail: String,
+    },
     /// The peer broke the protocol, or cannot prove that it holds the certificate's key.
     #[error("the TLS handshake went wrong ({detail}); if it persists, look at the peer's TLS settings")]
     Handshake {
@@ -97,6 +119,7 @@ impl Refusal {
             Self::NoCertificate => "no_certificate",
             Self::Certificate(rejection) => rejection_label(rejection),
             Self::NotInTopology { .. } => "not_in_topology",
+            Self::NotPinned { .. } => "not_pinned",
             Self::SeveralServers { .. } => "several_servers",
             Self::ServerOnClientPort { .. } => "server_on_client_port",
             Self::UserOnServerPort { .. } => "user_on_server_port",
@@ -105,6 +128,7 @@ impl Refusal {
             Self::NotTls => "not_tls",
             Self::NoCommonTls { .. } => "no_common_tls",
             Self::Alert { .. } => "alert",
+            Self::RefusedByServer { .. } => "refused_by_server",
             Self::Handshake { .. } => "handshake",
             Self::Lost { .. } => "lost",
         }
@@ -130,6 +154,8 @@ const fn rejection_label(rejection: &Rejection) -> &'static str {
         Rejection::NoIdentity { .. } => "no_identity",
         Rejection::WrongName { .. } => "wrong_name",
         Rejection::Revoked { .. } => "revoked",
+        Rejection::NoRevocationList { .. } => "no_revocation_list",
+        Rejection::StaleRevocationList { .. } => "stale_revocation_list",
         Rejection::Other { .. } => "not_acceptable",
     }
 }

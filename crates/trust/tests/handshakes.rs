@@ -352,13 +352,3 @@ fn who_leaves_in_the_middle_is_recorded_as_lost() {
     assert_eq!(decision.record.label, "lost");
     assert!(decision.record.verdict.contains("10 s"));
 }
-
-#[test]
-fn https_asks_for_no_certificate_and_speaks_http() {
-    let world = World::new();
-    let config = trust::tls::web_config(world.identity.clone(), clock(now())).unwrap();
-    let anna = user(&world.authority, "anna");
-    let met = meet(&world.policy, Listener::Clients, config, world.client_config(Some(&anna), now()), "fe1.contoso.example", now());
-    assert!(met.client_result.is_ok());
-    assert!(met.server.peer_certificates().is_none());
-}

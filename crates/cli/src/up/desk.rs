@@ -187,7 +187,12 @@ fn decision(record: &DecisionRecord) -> Decision {
         "wanted": record.wanted,
         "shown": record.shown,
         "purpose": format!("{:?}", record.purpose),
+        "direction": record.direction.as_str(),
         "topology_version": record.topology_version,
+        "revocation_list": record.revocation_list.map(|list| serde_json::json!({
+            "number": list.number,
+            "made_at": rfc3339(list.this_update),
+        })),
         "revoked_certificates": record.revoked,
     });
     Decision {

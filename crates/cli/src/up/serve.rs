@@ -1,6 +1,10 @@
 //! The running server: SIP, HTTPS and the admin socket, from the first connection to the last.
 
-use std::{process, sync::Arc, time::Instant};
+use std::{
+    process,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use net::{Gate, Limits};
@@ -36,7 +40,8 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let identity = ServerIdentity::new(organisation.certificate.chain.clone(), &organisation.certificate.key)?;
     let socket = admin::Socket::bind(organisation.layout.data()).await?;
     let (sip, https) = ports.hand_over();
-    let server = net::Server::on(sip, gate(organisation, &identity)?, Limits::DEFAULT, node(&start)?)?;
+    let policy = policy(organisation);
+    let server = net::Server::on(sip, gate(&identity, &policy)?, Limits::DEFAULT, node(&start)?)?;
     let handle = server.handle();
     let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity)));
     let renewal = Arc::new(Renewal::of(organisation, Arc::clone(&identity)));
@@ -45,7 +50,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let mut rest = JoinSet::new();
     let core = tokio::spawn(server.run());
     let site = site(&start, Arc::clone(&desk), metrics);
-    let tls = web_config(identity, Arc::new(DefaultTimeProvider))?;
+    let tls = web_config(identity, policy, Arc::new(DefaultTimeProvider))?;
     let https = tokio::net::TcpListener::from_std(https)?;
     rest.spawn(web::serve(https, tls, site, web::Limits::HTTPS, end_of(ended.clone())));
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
@@ -134,13 +139,19 @@ impl Signals {
     }
 }
 
-fn gate(organisation: &Organisation, identity: &Arc<ServerIdentity>) -> anyhow::Result<Gate> {
-    let policy = LivePolicy::new(Policy {
+fn gate(identity: &Arc<ServerIdentity>, policy: &Arc<LivePolicy>) -> anyhow::Result<Gate> {
+    Ok(Gate::new(Listener::Clients, Arc::clone(identity), Arc::clone(policy), Arc::new(DefaultTimeProvider))?)
+}
+
+/// What this server believes. No revocation lists are published yet, so whoever shows a certificate is refused
+/// (row N6); phones sign in without one.
+fn policy(organisation: &Organisation) -> Arc<LivePolicy> {
+    LivePolicy::new(Policy {
         topology: organisation.topology.clone(),
         anchors: organisation.authority.anchors(),
-        revoked: pki::Revoked::none(),
-    });
-    Ok(Gate::new(Listener::Clients, Arc::clone(identity), policy, Arc::new(DefaultTimeProvider))?)
+        revocation: pki::Revocation::strict(pki::RevocationLists::new(), Duration::ZERO),
+        issuing: organisation.authority.pinned(),
+    })
 }
 
 fn node(start: &Start) -> anyhow::Result<Node> {

@@ -1,9 +1,12 @@
 //! An organisation made for a test, and the TLS configurations of its clients, good and bad.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use net::Gate;
-use pki::{Anchors, Authority, CertificateDer, Fqdn, Key, Revoked, ServerNames, SipUser};
+use pki::{Anchors, Authority, CertificateDer, Fqdn, Key, Revocation, ServerNames, SipUser};
 use rustls::{ClientConfig, RootCertStore, time_provider::DefaultTimeProvider};
 use topology::{Listeners, Topology};
 use trust::{
@@ -27,7 +30,7 @@ pub fn client_trusting(root_hex: &str) -> Arc<ClientConfig> {
     let byte = |at: usize| u8::from_str_radix(&root_hex[at..at + 2], 16).unwrap();
     let root: Vec<u8> = (0..root_hex.len()).step_by(2).map(byte).collect();
     let anchors = Anchors::of([CertificateDer::from(root)]).unwrap();
-    client_config(anchors, Revoked::none(), None, Arc::new(DefaultTimeProvider)).unwrap()
+    client_config(anchors, Revocation::none(), None, Arc::new(DefaultTimeProvider)).unwrap()
 }
 
 fn fqdn(text: &str) -> Fqdn {
@@ -37,11 +40,13 @@ fn fqdn(text: &str) -> Fqdn {
 impl TestPki {
     pub fn new() -> Self {
         let (domain, server) = (fqdn("verbund.test"), fqdn(SERVER_NAME));
-        let (_, authority) = Authority::create("net tests", std::slice::from_ref(&domain), SystemTime::now()).unwrap();
+        let now = SystemTime::now();
+        let (root, authority) = Authority::create("net tests", std::slice::from_ref(&domain), now).unwrap();
         let (chain, key) = Self::server_certificate(&authority);
         let listeners = Listeners { sip: Some(([127, 0, 0, 1], 5061).into()), ..Listeners::default() };
         let topology = Topology::single_server("net tests", &domain, &server, listeners).unwrap();
-        let policy = LivePolicy::new(Policy { topology, anchors: authority.anchors(), revoked: Revoked::none() });
+        let revocation = Revocation::strict(authority.first_lists(&root, now).unwrap(), Duration::ZERO);
+        let policy = LivePolicy::new(Policy { topology, anchors: authority.anchors(), revocation, issuing: authority.pinned() });
         Self { identity: ServerIdentity::new(chain, &key).unwrap(), policy, authority }
     }
 
@@ -66,7 +71,7 @@ impl TestPki {
 
     /// A client without a certificate.
     pub fn client(&self) -> Arc<ClientConfig> {
-        client_config(self.authority.anchors(), Revoked::none(), None, Arc::new(DefaultTimeProvider)).unwrap()
+        client_config(self.authority.anchors(), Revocation::none(), None, Arc::new(DefaultTimeProvider)).unwrap()
     }
 
     /// A client whose certificate names this user.
@@ -84,7 +89,7 @@ impl TestPki {
         let key = Key::generate().unwrap();
         let user = SipUser::new(user, fqdn("verbund.test")).unwrap();
         let chain = authority.issue_user(&user, &key.public(), SystemTime::now()).unwrap().chain;
-        client_config(anchors, Revoked::none(), Some(ClientIdentity { chain, key: &key }), Arc::new(DefaultTimeProvider)).unwrap()
+        client_config(anchors, Revocation::none(), Some(ClientIdentity { chain, key: &key }), Arc::new(DefaultTimeProvider)).unwrap()
     }
 
     /// A client that speaks TLS 1.2 only, as Linphone and PJSIP do.

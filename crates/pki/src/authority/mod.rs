@@ -15,8 +15,8 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 
 use crate::{
-    Anchors, Fqdn, Issued, IssuerKind, KeyFault, PinnedIssuer, PublicKey, RevokedCertificate, SecretPem, ServerNames, SipUser,
-    certificates_to_pem, describe::signed_by,
+    Anchors, Fqdn, Issued, IssuerKind, KeyFault, PinnedIssuer, PublicKey, RevocationList, RevocationLists, RevokedCertificate, SecretPem,
+    ServerNames, SipUser, certificates_to_pem, describe::signed_by,
 };
 
 pub use fault::AuthorityFault;
@@ -141,6 +141,22 @@ impl Authority {
     /// What its members believe: the root.
     pub fn anchors(&self) -> Anchors {
         self.anchors.clone()
+    }
+
+    /// The first lists of every CA of the organisation: number 1, nobody revoked.
+    pub fn first_lists(&self, root: &Root, now: SystemTime) -> Result<RevocationLists, AuthorityFault> {
+        let mut ders = vec![root.revocation_list(&[], 1, now)?];
+        let mut issuers = vec![self.root.clone()];
+        for ca in self.issuing_authorities() {
+            ders.push(ca.revocation_list(&[], 1, now)?);
+            issuers.push(ca.certificate().clone());
+        }
+        let mut lists = RevocationLists::new();
+        for der in ders {
+            let taken = RevocationList::read(&der, &issuers).and_then(|list| lists.take(list, now));
+            taken.map_err(|fault| AuthorityFault::NotIssued(fault.to_string()))?;
+        }
+        Ok(lists)
     }
 
     /// The issuing CAs that members shall believe, and what for.

@@ -1,8 +1,9 @@
-//! The client's end of TLS: for our own tools, our tests, and servers that call servers.
+//! The client's end of TLS for those who belong to nobody yet: our own tools, a server that joins, our
+//! tests. Servers that call servers have `link`.
 
 use std::sync::Arc;
 
-use pki::{Anchors, CertificateDer, Fqdn, Key, Purpose, Revoked, verify};
+use pki::{Anchors, CertificateDer, Key, Purpose, Revocation, verify};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::{
@@ -15,7 +16,9 @@ use rustls::{
 use rustls_pki_types::{ServerName, UnixTime};
 
 use super::{
-    Clock, TlsFault, VERSIONS, provider,
+    Clock, TlsFault, VERSIONS,
+    link::wanted_name,
+    provider,
     server::certified,
     verifier::{refused, system_time, whole},
 };
@@ -37,12 +40,12 @@ pub struct ClientIdentity<'a> {
 /// The identity's key is not that of its leaf.
 pub fn client_config(
     anchors: Anchors,
-    revoked: Revoked,
+    revocation: Revocation,
     identity: Option<ClientIdentity<'_>>,
     clock: Clock,
 ) -> Result<Arc<ClientConfig>, TlsFault> {
     let provider = provider();
-    let verifier = ServerVerifier { anchors, revoked, algorithms: provider.signature_verification_algorithms };
+    let verifier = ServerVerifier { anchors, revocation, algorithms: provider.signature_verification_algorithms };
     let builder = ClientConfig::builder_with_details(provider, clock).with_protocol_versions(VERSIONS).map_err(TlsFault::Library)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {
@@ -57,17 +60,14 @@ pub fn client_config(
 #[derive(Debug)]
 pub struct ServerVerifier {
     anchors: Anchors,
-    revoked: Revoked,
+    revocation: Revocation,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
     fn check(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>, now: UnixTime) -> Result<(), Refusal> {
-        let ServerName::DnsName(name) = name else {
-            return Err(Refusal::Handshake { detail: "servers are verified by name, not by address".into() });
-        };
-        let wanted = Fqdn::parse(name.as_ref()).map_err(|fault| Refusal::Handshake { detail: fault.to_string() })?;
-        let certificate = verify(chain, &self.anchors, &self.revoked, Purpose::Server, system_time(now))?;
+        let wanted = wanted_name(name)?;
+        let certificate = verify(chain, &self.anchors, &self.revocation, Purpose::Server, system_time(now))?;
         Ok(certificate.prove(&wanted)?)
     }
 }

@@ -5,6 +5,7 @@
 //! expired peer would come back with it. A full handshake costs 0.2 ms more.
 
 mod client;
+mod link;
 mod outcome;
 mod server;
 mod verifier;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use client::{ClientIdentity, ServerVerifier, client_config};
-pub use outcome::{Outcome, decide, refusal_of};
+pub use link::link_config;
+pub use outcome::{AnswerOutcome, Outcome, decide, decide_answer, refusal_of};
 pub use server::{ServerIdentity, server_config, web_config};
 
 /// A source of time for handshakes, as rustls wants it. `rustls::time_provider::DefaultTimeProvider`

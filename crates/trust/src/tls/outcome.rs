@@ -2,10 +2,15 @@
 
 use std::{net::SocketAddr, time::SystemTime};
 
-use rustls::{CertificateError, Error, InvalidMessage, ServerConnection};
+use pki::Fqdn;
+use rustls::{CertificateError, ClientConnection, CommonState, Error, InvalidMessage, ServerConnection};
 
 use super::verifier::Refused;
-use crate::{Contact, Decision, Listener, Policy, Refusal, ShownCertificate, TlsFacts, judge, judge::decision};
+use crate::{
+    Contact, Decision, Listener, Policy, Refusal, ShownCertificate, TlsFacts, judge,
+    judge::{answer_decision, decision},
+    judge_answer,
+};
 
 /// How a handshake ended.
 #[derive(Debug)]
@@ -36,9 +41,41 @@ pub fn decide(policy: &Policy, listener: Listener, source: SocketAddr, outcome: 
     }
 }
 
+/// How a handshake that we began ended.
+#[derive(Debug)]
+pub enum AnswerOutcome<'a> {
+    /// Our end of it was finished. In TLS 1.3 the other end may still refuse us: only its first answer
+    /// says that we are connected.
+    Finished(&'a ClientConnection),
+    /// rustls broke it off, on our judgement or on an alert.
+    Failed(&'a Error),
+    /// It was finished on our end, and then the server refused us by this error.
+    Late(&'a Error),
+    /// The connection ended, or our deadline came first.
+    Lost(&'a str),
+}
+
+/// The same as [`decide`] for a call of ours to the server `wanted`.
+pub fn decide_answer(policy: &Policy, wanted: &Fqdn, address: SocketAddr, outcome: AnswerOutcome<'_>, now: SystemTime) -> Decision {
+    let (refusal, chain) = match outcome {
+        AnswerOutcome::Finished(connection) => {
+            let mut decision = judge_answer(policy, wanted, address, connection.peer_certificates().unwrap_or_default(), now);
+            decision.record.contact.tls = TlsFacts::of(connection);
+            return decision;
+        }
+        AnswerOutcome::Failed(error) => refusal(error),
+        AnswerOutcome::Late(error) => match error {
+            Error::AlertReceived(_) => (Refusal::RefusedByServer { server: wanted.clone(), detail: error.to_string() }, Vec::new()),
+            error => refusal(error),
+        },
+        AnswerOutcome::Lost(detail) => (Refusal::Lost { detail: detail.into() }, Vec::new()),
+    };
+    answer_decision(policy, wanted, address, chain, Err(refusal), now)
+}
+
 impl TlsFacts {
     /// What this connection negotiated; `None` before it did.
-    pub fn of(connection: &ServerConnection) -> Option<Self> {
+    pub fn of(connection: &CommonState) -> Option<Self> {
         Some(Self {
             version: connection.protocol_version()?.as_str()?,
             suite: connection.negotiated_cipher_suite()?.suite().as_str()?,

@@ -42,6 +42,15 @@ impl ServerIdentity {
         Ok(())
     }
 
+    pub(super) fn current(&self) -> Arc<CertifiedKey> {
+        self.0.load_full()
+    }
+
+    /// The name of the CA that issued what is shown now, in DER; nothing if that cannot be read.
+    fn issuer(&self) -> Vec<Vec<u8>> {
+        self.0.load().cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
+    }
+
     /// The chain shown now, the leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.0.load().cert.clone()
@@ -82,21 +91,31 @@ pub fn server_config(
     policy: Arc<LivePolicy>,
     clock: Clock,
 ) -> Result<Arc<ServerConfig>, TlsFault> {
-    let provider = provider();
-    let verifier = Verifier::new(listener, policy, provider.signature_verification_algorithms);
-    let builder = builder(provider, clock)?.with_client_cert_verifier(Arc::new(verifier));
-    Ok(Arc::new(without_resumption(builder.with_cert_resolver(identity))))
+    Ok(Arc::new(config(listener, identity, policy, clock)?))
 }
 
-/// TLS for HTTPS: no certificate is asked for (browsers would show a dialogue), HTTP/2 or 1.1.
+/// TLS for HTTPS, HTTP/2 or 1.1. A certificate is asked for, so that servers of the organisation can
+/// prove themselves, and whatever is shown is judged: browsers and tools show none. The hint names the
+/// issuing CA of servers only, so a browser does not offer its user's certificate.
 ///
 /// # Errors
 /// The TLS library lacks what is needed.
-pub fn web_config(identity: Arc<ServerIdentity>, clock: Clock) -> Result<Arc<ServerConfig>, TlsFault> {
-    let builder = builder(provider(), clock)?.with_no_client_auth();
-    let mut config = without_resumption(builder.with_cert_resolver(identity));
+pub fn web_config(identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Arc<ServerConfig>, TlsFault> {
+    let mut config = config(Listener::Web, identity, policy, clock)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+fn config(listener: Listener, identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<ServerConfig, TlsFault> {
+    let provider = provider();
+    let hints = match listener {
+        Listener::Clients | Listener::Servers => policy.current().anchors.subjects(),
+        // The root vouches for users too, and theirs shall not be offered: our own issuer's name instead.
+        Listener::Web => identity.issuer(),
+    };
+    let verifier = Verifier::new(listener, policy, provider.signature_verification_algorithms, hints);
+    let builder = builder(provider, clock)?.with_client_cert_verifier(Arc::new(verifier));
+    Ok(without_resumption(builder.with_cert_resolver(identity)))
 }
 
 type Builder = rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>;

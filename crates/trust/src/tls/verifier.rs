@@ -33,10 +33,10 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) fn new(listener: Listener, policy: Arc<LivePolicy>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        // A hint only: who has several certificates shows one that leads to a root of ours. Roots
-        // that come later are believed all the same.
-        let hints = policy.current().anchors.subjects().into_iter().map(DistinguishedName::from).collect();
+    /// The hints (DER of distinguished names, RFC 8446 §4.2.4) are for those who have several
+    /// certificates; who shows another one is judged all the same.
+    pub(crate) fn new(listener: Listener, policy: Arc<LivePolicy>, algorithms: WebPkiSupportedAlgorithms, hints: Vec<Vec<u8>>) -> Self {
+        let hints = hints.into_iter().map(DistinguishedName::from).collect();
         Self { listener, policy, algorithms, hints }
     }
 }
@@ -60,10 +60,7 @@ pub(crate) fn refused(refusal: Refusal, chain: &[CertificateDer<'_>]) -> Error {
 
 impl ClientCertVerifier for Verifier {
     fn client_auth_mandatory(&self) -> bool {
-        match self.listener {
-            Listener::Clients => false,
-            Listener::Servers => true,
-        }
+        self.listener.demands_certificate()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pki::{Anchors, Authority, CertificateDer, Fqdn, Key, Revoked, ServerNames, SipUser};
+use pki::{
+    Anchors, Authority, CertificateDer, Fingerprint, Fqdn, IssuerKind, IssuerName, Key, PinnedIssuer, Revocation, RevocationList,
+    RevocationLists, RevocationReason, RevokedCertificate, Root, Serial, ServerNames, SipUser, sign_revocation_list,
+};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, SanType};
 use rustls::{
     ClientConfig, ClientConnection, ServerConfig, ServerConnection,
@@ -79,6 +82,7 @@ impl Holder {
 }
 
 pub struct World {
+    pub root: Root,
     pub authority: Authority,
     pub policy: Arc<LivePolicy>,
     pub identity: Arc<ServerIdentity>,
@@ -86,11 +90,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let authority = authority("Contoso");
-        let policy = Policy { topology: topology(), anchors: authority.anchors(), revoked: Revoked::none() };
+        let (root, authority) = Authority::create("Contoso", &[fqdn("contoso.example")], now()).unwrap();
+        let revocation = Revocation::strict(authority.first_lists(&root, now()).unwrap(), GRACE);
+        let policy = Policy { topology: topology(), anchors: authority.anchors(), revocation, issuing: authority.pinned() };
         let fe1 = server(&authority, "fe1.contoso.example");
         let identity = ServerIdentity::new(fe1.chain, &fe1.key).unwrap();
-        Self { authority, policy: LivePolicy::new(policy), identity }
+        Self { root, authority, policy: LivePolicy::new(policy), identity }
     }
 
     pub fn server_config(&self, listener: Listener, at: SystemTime) -> Arc<ServerConfig> {
@@ -124,7 +129,7 @@ pub fn user(authority: &Authority, name: &str) -> Holder {
 }
 
 pub fn client(anchors: Anchors, holder: Option<&Holder>, at: SystemTime) -> Arc<ClientConfig> {
-    client_config(anchors, Revoked::none(), holder.map(Holder::identity), clock(at)).unwrap()
+    client_config(anchors, Revocation::none(), holder.map(Holder::identity), clock(at)).unwrap()
 }
 
 /// What came of a handshake, seen from both ends.
@@ -184,34 +189,71 @@ pub fn shake(client: &mut ClientConnection, server: &mut ServerConnection) -> (R
     }
 }
 
+/// How long a list is believed after its time, in these tests: as long as any certificate lasts here.
+pub const GRACE: Duration = Revocation::GRACE_MAX;
+
 impl World {
-    /// Takes a certificate out of service.
+    /// Takes a certificate out of service: the issuing CA's next list has it.
     pub fn revoke(&self, holder: &Holder) {
-        let mut policy = Policy::clone(&self.policy.current());
-        let serial = pki::facts(&holder.chain[0]).unwrap().serial;
-        policy.revoked.insert(pki::IssuerName::of(&holder.chain[0]).unwrap(), serial);
-        self.policy.replace(policy);
+        let policy = Policy::clone(&self.policy.current());
+        self.policy.replace(revoking(policy, &self.authority, holder));
     }
+}
+
+/// The policy with the next list of the holder's CA, which revokes this certificate and those before.
+pub fn revoking(mut policy: Policy, authority: &Authority, holder: &Holder) -> Policy {
+    let issuer = IssuerName::of(&holder.chain[0]).unwrap();
+    let serial = pki::facts(&holder.chain[0]).unwrap().serial;
+    let mut lists = policy.revocation.lists().clone();
+    let held = lists.iter().find(|list| *list.issuer() == issuer).unwrap();
+    let entry = |serial: &Serial| RevokedCertificate { serial: serial.clone(), at: now(), reason: RevocationReason::KeyCompromise };
+    let revoked: Vec<_> = held.serials().chain([&serial]).map(entry).collect();
+    let ca = authority.issuing_authorities().find(|ca| ca.certificate() == &holder.chain[1]).unwrap();
+    let der = ca.revocation_list_until(&revoked, held.number() + 1, now(), held.next_update()).unwrap();
+    lists.take(RevocationList::read(&der, &holder.chain[1..]).unwrap(), now()).unwrap();
+    policy.revocation = Revocation::strict(lists, GRACE);
+    policy
 }
 
 /// A CA that issues whatever it is asked for: for certificates that ours refuses to make.
 pub struct Ca {
+    root: CertificateDer<'static>,
+    root_key: Key,
+    issuing: CertificateDer<'static>,
     params: CertificateParams,
     key: Key,
-    root: CertificateDer<'static>,
 }
 
 impl Ca {
     pub fn new() -> Self {
-        let mut params = params("Careless Root");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = Key::generate().unwrap();
-        let root = params.self_signed(&key).unwrap().der().clone();
-        Self { params, key, root }
+        let [root_key, key] = [(); 2].map(|()| Key::generate().unwrap());
+        let mut root = params("Careless Root");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let mut issuing = params("Careless Issuing");
+        issuing.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let issuing_der = issuing.signed_by(&key, &Issuer::from_params(&root, &root_key)).unwrap().der().clone();
+        let root = root.self_signed(&root_key).unwrap().der().clone();
+        Self { root, root_key, issuing: issuing_der, params: issuing, key }
     }
 
     pub fn anchors(&self) -> Anchors {
         Anchors::of([self.root.clone()]).unwrap()
+    }
+
+    /// The policy, with this CA in place of ours.
+    pub fn policy(&self, mut policy: Policy) -> Policy {
+        let issuers = [self.root.clone(), self.issuing.clone()];
+        let mut lists = RevocationLists::new();
+        for (ca, key) in [(&self.root, &self.root_key), (&self.issuing, &self.key)] {
+            let der = sign_revocation_list(ca, key, &[], 1, now(), now() + Duration::from_hours(96)).unwrap();
+            lists.take(RevocationList::read(&der, &issuers).unwrap(), now()).unwrap();
+        }
+        policy.anchors = self.anchors();
+        policy.revocation = Revocation::strict(lists, GRACE);
+        policy.issuing = [IssuerKind::Servers, IssuerKind::Users]
+            .map(|kind| PinnedIssuer { fingerprint: Fingerprint::of(&self.issuing), kind })
+            .to_vec();
+        policy
     }
 
     pub fn leaf(&self, names: &[&str], purpose: ExtendedKeyUsagePurpose) -> CertificateParams {
@@ -223,8 +265,8 @@ impl Ca {
 
     pub fn issue(&self, params: &CertificateParams) -> Holder {
         let key = Key::generate().unwrap();
-        let chain = vec![params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap().der().clone()];
-        Holder { chain, key }
+        let leaf = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap().der().clone();
+        Holder { chain: vec![leaf, self.issuing.clone()], key }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use pki::{Authority, Fqdn, Key, Revoked, ServerNames};
+use pki::{Authority, Fqdn, Key, Revocation, ServerNames};
 use rustls::ServerConfig;
 use rustls::time_provider::DefaultTimeProvider;
 use tempfile::NamedTempFile;
@@ -16,7 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use topology::{Listeners, Topology};
 use trust::tls::{ServerIdentity, client_config, web_config};
+use trust::{LivePolicy, Policy};
 use web::{About, Answer, Health, Limits, Site, metrics};
 
 pub(crate) const NAME: &str = "sip.verbund.test";
@@ -55,12 +57,20 @@ pub(crate) struct Server {
 impl Lab {
     pub(crate) fn new() -> Self {
         let (now, domain) = (SystemTime::now(), Fqdn::parse("verbund.test").unwrap());
-        let (_, authority) = Authority::create("Verbund", std::slice::from_ref(&domain), now).unwrap();
+        let (root, authority) = Authority::create("Verbund", std::slice::from_ref(&domain), now).unwrap();
         let key = Key::generate().unwrap();
-        let names = ServerNames { server: Fqdn::parse(NAME).unwrap(), aliases: vec![], domains: vec![domain] };
+        let names = ServerNames { server: Fqdn::parse(NAME).unwrap(), aliases: vec![], domains: vec![domain.clone()] };
         let issued = authority.issue_server(&names, &key.public(), now).unwrap();
         let identity = ServerIdentity::new(issued.chain, &key).unwrap();
-        let tls = web_config(identity, Arc::new(DefaultTimeProvider)).unwrap();
+        let server = Fqdn::parse(NAME).unwrap();
+        let listeners = Listeners { sip: Some(([127, 0, 0, 1], 5061).into()), ..Listeners::default() };
+        let policy = Policy {
+            topology: Topology::single_server("Verbund", &domain, &server, listeners).unwrap(),
+            anchors: authority.anchors(),
+            revocation: Revocation::strict(authority.first_lists(&root, now).unwrap(), Duration::ZERO),
+            issuing: authority.pinned(),
+        };
+        let tls = web_config(identity, LivePolicy::new(policy), Arc::new(DefaultTimeProvider)).unwrap();
         let root = NamedTempFile::new().unwrap();
         std::fs::write(root.path(), authority.root_pem()).unwrap();
         Self { authority, tls, root }
@@ -95,7 +105,7 @@ impl Lab {
 
     async fn connect_as(&self, server: &Server, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
         let clock = Arc::new(DefaultTimeProvider);
-        let tls = client_config(self.authority.anchors(), Revoked::none(), None, clock).unwrap();
+        let tls = client_config(self.authority.anchors(), Revocation::none(), None, clock).unwrap();
         let mut tls = (*tls).clone();
         tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TcpStream::connect(server.address).await.unwrap();
