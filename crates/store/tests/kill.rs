@@ -27,7 +27,7 @@ async fn write_until_killed(path: &Path) {
             let store = store.clone();
             tokio::spawn(async move {
                 for n in (lane..1_000_000).step_by(8) {
-                    store.add_user(&aor(n), &credential(n), UNIX_EPOCH).await.unwrap();
+                    store.add_user(&aor(n), &credential(n), None, UNIX_EPOCH).await.unwrap();
                     let mut out = std::io::stdout().lock();
                     writeln!(out, "acknowledged {n}").unwrap();
                     out.flush().unwrap();
