@@ -39,7 +39,7 @@ async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(store: 
 }
 
 async fn is_whole(store: &Embedded) -> u64 {
-    match store.verify().await.unwrap() {
+    match store.verify(&[]).await.unwrap() {
         Verdict::Intact { head, .. } => head.map_or(0, |head| head.number),
         Verdict::Broken(broken) => panic!("{broken}"),
     }

@@ -218,3 +218,151 @@ impl Chain {
         Ok(self.head)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chain_of(events: &[(u32, String, String)]) -> Vec<Link> {
+        let mut links: Vec<Link> = Vec::new();
+        for (at, actor, event) in events {
+            let at = UNIX_EPOCH + Duration::from_secs((*at).into());
+            links.push(Link::after(links.last().map(Link::head).as_ref(), at, actor.clone(), event.clone()));
+        }
+        links
+    }
+
+    /// Chains of 2 to 12 links; an actor and an event may be anything, empty too.
+    fn chains() -> impl Strategy<Value = Vec<Link>> {
+        prop::collection::vec((any::<u32>(), ".{0,12}", ".{0,40}"), 2..12).prop_map(|events| chain_of(&events))
+    }
+
+    fn check(links: &[Link], recorded: Option<Head>, known: &[Head]) -> Result<Option<Head>, Break> {
+        let mut chain = Chain::through(known.to_vec());
+        links.iter().try_for_each(|link| chain.take(link))?;
+        chain.end(recorded)
+    }
+
+    fn head(links: &[Link]) -> Option<Head> {
+        links.last().map(Link::head)
+    }
+
+    /// Hashes everything from `first` on anew, as somebody would who knows how.
+    fn rewritten(links: &[Link], first: usize) -> Vec<Link> {
+        let mut anew: Vec<Link> = links[..first].to_vec();
+        for link in &links[first..] {
+            anew.push(Link::after(head(&anew).as_ref(), link.at, link.actor.clone(), link.event.clone()));
+        }
+        anew
+    }
+
+    proptest! {
+        #[test]
+        fn a_chain_as_it_was_written_is_whole(links in chains()) {
+            let heads: Vec<Head> = links.iter().map(Link::head).collect();
+            prop_assert_eq!(check(&links, head(&links), &heads), Ok(head(&links)));
+        }
+
+        #[test]
+        fn a_changed_link_is_found(links in chains(), at in any::<prop::sample::Index>(), field in 0..6, bit in 0..8_u32) {
+            let (at, mut changed) = (at.index(links.len()), links.clone());
+            let link = &mut changed[at];
+            match field {
+                0 => link.number ^= 1 << bit,
+                1 => link.previous[bit as usize * 4] ^= 1 << bit,
+                2 => link.hash[bit as usize * 4] ^= 1 << bit,
+                3 => link.at += Duration::from_secs(1 << bit),
+                4 => link.actor.push('x'),
+                _ => link.event.insert(0, ' '),
+            }
+            let broken = check(&changed, head(&links), &[]).unwrap_err();
+            prop_assert_eq!(broken.number, at as u64 + 1);
+        }
+
+        #[test]
+        fn a_link_changed_and_hashed_anew_is_found(links in chains(), at in any::<prop::sample::Index>()) {
+            let (at, mut changed) = (at.index(links.len()), links.clone());
+            changed[at].event.push('x');
+            changed[at].hash = changed[at].digest();
+            prop_assert!(check(&changed, head(&links), &[]).is_err());
+        }
+
+        #[test]
+        fn a_missing_link_is_found(links in chains(), at in any::<prop::sample::Index>()) {
+            let (at, mut cut) = (at.index(links.len()), links.clone());
+            cut.remove(at);
+            let broken = check(&cut, head(&links), &[]).unwrap_err();
+            prop_assert_eq!(broken.number, at as u64 + 1);
+        }
+
+        #[test]
+        fn swapped_links_are_found(links in chains(), one in any::<prop::sample::Index>(), two in any::<prop::sample::Index>(), numbered in any::<bool>()) {
+            let (one, two, mut swapped) = (one.index(links.len()), two.index(links.len()), links.clone());
+            prop_assume!(one != two);
+            swapped.swap(one, two);
+            if numbered {
+                (swapped[one].number, swapped[two].number) = (one as u64 + 1, two as u64 + 1);
+            }
+            let broken = check(&swapped, head(&links), &[]).unwrap_err();
+            prop_assert_eq!(broken.number, one.min(two) as u64 + 1);
+        }
+
+        #[test]
+        fn a_link_put_in_is_found(links in chains(), at in any::<prop::sample::Index>(), event in ".{0,20}") {
+            let (at, mut grown) = (at.index(links.len() + 1), links.clone());
+            grown.insert(at, Link::after(head(&links[..at]).as_ref(), UNIX_EPOCH, "x".to_owned(), event));
+            prop_assert!(check(&grown, head(&links), &[]).is_err());
+        }
+
+        #[test]
+        fn links_cut_off_at_the_end_are_found(links in chains(), left in any::<prop::sample::Index>()) {
+            let left = left.index(links.len());
+            let wanted = Err(Break { number: left as u64 + 1, kind: BreakKind::Truncated });
+            prop_assert_eq!(check(&links[..left], head(&links), &[]), wanted);
+            // The record of the end was cut too: a signed head tells.
+            prop_assert_eq!(check(&links[..left], head(&links[..left]), &[head(&links).unwrap()]), wanted);
+        }
+
+        /// What no chain can tell by itself; why there are checkpoints.
+        #[test]
+        fn a_log_written_anew_is_found_by_any_head_that_was_noted_since(links in chains(), at in any::<prop::sample::Index>(), noted in any::<prop::sample::Index>()) {
+            let (at, noted) = (at.index(links.len()), noted.index(links.len()));
+            let mut forged = links.clone();
+            forged[at].event.push('x');
+            let forged = rewritten(&forged, at);
+            prop_assert_eq!(check(&forged, head(&forged), &[]), Ok(head(&forged)));
+            let told = check(&forged, head(&forged), &[links[noted].head()]);
+            if noted < at {
+                prop_assert!(told.is_ok());
+            } else {
+                prop_assert_eq!(told, Err(Break { number: noted as u64 + 1, kind: BreakKind::Replaced }));
+            }
+        }
+
+        #[test]
+        fn a_head_is_read_as_it_is_written(links in chains()) {
+            let head = head(&links).unwrap();
+            prop_assert_eq!(head.to_string().parse(), Ok(head));
+        }
+    }
+
+    #[test]
+    fn one_field_does_not_run_into_the_next() {
+        let of = |actor: &str, event: &str| Link::after(None, UNIX_EPOCH, actor.to_owned(), event.to_owned()).hash;
+        assert_ne!(of("ab", "c"), of("a", "bc"));
+        assert_ne!(of("", "abc"), of("abc", ""));
+    }
+
+    #[test]
+    fn an_empty_chain_is_whole_only_where_nothing_was_recorded() {
+        let one = chain_of(&[(1, String::new(), String::new())]);
+        assert_eq!(check(&[], None, &[]), Ok(None));
+        assert_eq!(check(&[], head(&one), &[]), Err(Break { number: 1, kind: BreakKind::Truncated }));
+        assert_eq!(check(&one, None, &[]), Err(Break { number: 1, kind: BreakKind::Unrecorded }));
+    }
+}

@@ -22,7 +22,7 @@ pub enum Verdict {
     Intact {
         /// The last link; `None` when there is none yet.
         head: Option<Head>,
-        /// The newest signed head; who checked its signature as well, knows more.
+        /// The newest signed head. Its signature is not checked here.
         checkpoint: Option<Checkpoint>,
     },
     /// A link does not fit.
@@ -40,8 +40,9 @@ pub trait AuditLog: Send + Sync {
     /// The last link.
     fn head(&self) -> impl Future<Output = Result<Option<Head>>> + Send;
 
-    /// Reads the whole chain.
-    fn verify(&self) -> impl Future<Output = Result<Verdict>> + Send;
+    /// Reads the whole chain. It must go through the checkpoints, and through the heads that were `noted` elsewhere: on
+    /// paper, in a backup, at another server.
+    fn verify(&self, noted: &[Head]) -> impl Future<Output = Result<Verdict>> + Send;
 
     /// Keeps a signed head (JWS), so that links missing at the end are noticed.
     /// [`Error::NotInChain`](crate::Error::NotInChain) when the chain has no such link.

@@ -48,11 +48,12 @@ impl AuditLog for Embedded {
         self.read(recorded).await
     }
 
-    async fn verify(&self) -> Result<Verdict> {
-        self.read(|connection| {
+    async fn verify(&self, noted: &[Head]) -> Result<Verdict> {
+        let noted = noted.to_vec();
+        self.read(move |connection| {
             // One snapshot: links that are written meanwhile are not seen halfway. A savepoint is one, inside a transaction and out.
             connection.execute_batch("SAVEPOINT reading")?;
-            let verdict = verdict(connection);
+            let verdict = verdict(connection, &noted);
             connection.execute_batch("RELEASE reading")?;
             verdict
         })
@@ -101,7 +102,7 @@ fn newest_checkpoints(connection: &Connection, limit: i64) -> Done<Vec<Checkpoin
     Ok(checkpoints)
 }
 
-fn known_heads(connection: &Connection) -> Done<Vec<Head>> {
+fn signed_heads(connection: &Connection) -> Done<Vec<Head>> {
     let mut statement = connection.prepare_cached("SELECT number, hash FROM audit_checkpoint")?;
     let mut found = statement.query([])?;
     let mut heads = Vec::new();
@@ -111,8 +112,8 @@ fn known_heads(connection: &Connection) -> Done<Vec<Head>> {
     Ok(heads)
 }
 
-fn verdict(connection: &Connection) -> Done<Verdict> {
-    let mut chain = Chain::through(known_heads(connection)?);
+fn verdict(connection: &Connection, noted: &[Head]) -> Done<Verdict> {
+    let mut chain = Chain::through([&signed_heads(connection)?, noted].concat());
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM audit ORDER BY number"))?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
