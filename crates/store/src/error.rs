@@ -6,7 +6,7 @@ use pki::Serial;
 use registrar::Aor;
 use rusqlite::ErrorCode;
 
-use crate::Version;
+use crate::{AccountId, Head, Version};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +108,74 @@ pub enum Error {
         /// The version in force.
         found: Option<Version>,
     },
+    /// No certificate of this number was issued.
+    #[error("the ledger has no certificate with serial number {0}: look for it with verbund cert list")]
+    NoSuchCertificate(Serial),
+    /// A document with a number that is not above that of the one held (row N29).
+    #[error("{what} number {offered} was not taken: number {found} is held already, and a lower or equal one would undo it")]
+    NotNewer {
+        /// What it is.
+        what: String,
+        /// The number that was to be taken.
+        offered: u64,
+        /// The number held.
+        found: u64,
+    },
+    /// A ticket that does not count, whatever the reason (row N33).
+    #[error("join ticket {kid} {why}; open a new one with: verbund server add")]
+    TicketSpent {
+        /// Its public half.
+        kid: String,
+        /// Why it does not count.
+        why: TicketEnd,
+    },
+    /// Two accounts with one key.
+    #[error("account {0} has this key already")]
+    KeyTaken(AccountId),
+    /// There is no account of this number, or it was ended.
+    #[error("there is no account {0}, or it was deactivated; join anew with a ticket")]
+    NoSuchAccount(AccountId),
+    /// As many as there may be.
+    #[error("there are {max} {what} already, and no more are allowed: end one of them first")]
+    Full {
+        /// What is full.
+        what: String,
+        /// The limit.
+        max: usize,
+    },
+    /// Something larger than may be kept.
+    #[error("{what} has {bytes} bytes, and at most {max} are kept")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A signed head that does not fit the audit log.
+    #[error("the audit log has no link {0}: it was signed for another log, or links were lost; run: verbund audit verify")]
+    NotInChain(Head),
     /// A time before 1970 or too far away to be kept.
     #[error("a time outside the years that can be kept: check this machine's clock")]
     Time,
+}
+
+/// Why a ticket does not count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TicketEnd {
+    /// A certificate was fetched with it.
+    #[error("was used already")]
+    Burnt,
+    /// It was taken back.
+    #[error("was taken back")]
+    Void,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// There never was one, or it ended long ago.
+    #[error("is not known")]
+    Unknown,
 }
 
 fn current_version(found: &Option<Version>) -> String {

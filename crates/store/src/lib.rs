@@ -1,74 +1,59 @@
-//! State that lasts: users, certificates that were issued, the published topology.
+//! State that lasts: users, certificates and who may ask for one, what was published, what was done.
 //!
 //! What users and certificates mean is left to `registrar` and `pki`, and where they are needed at run time (the
 //! bindings, the decisions) nothing here is asked. One trait per class of state; [`Embedded`] implements them all on one
-//! SQLite file. Start reading at [`Directory`], then [`Embedded`].
+//! SQLite file. Start reading at [`Directory`], then [`AuditLog`], then [`Embedded`].
+//!
+//! An answer of `Ok` to a change means that the change survives `kill -9` and loss of power. A caller that drops the
+//! future after the first poll has *not* taken the change back.
 
+mod actor;
+mod audit;
+mod directory;
+mod documents;
 mod embedded;
+mod enrolment;
 mod error;
-mod records;
+mod held;
+mod ledger;
+mod members;
 
-use std::future::Future;
-use std::time::SystemTime;
-
+pub use actor::Actor;
+pub use audit::{AuditLog, Break, BreakKind, Chain, Checkpoint, Event, Head, Link, Verdict};
+pub use directory::{Directory, User};
+pub use documents::{Bundle, Bundles, Published, Revision, RevocationList, RevocationListStore, TopologyStore, Version, next_number};
 pub use embedded::{Embedded, Lock};
-pub use error::Error;
-pub use records::{Issued, Published, Revision, Role, User, Version};
-
-use pki::Serial;
-use registrar::{Aor, Credential};
+pub use enrolment::{Account, AccountId, AccountStatus, Enrolment, Enrolments, NewAccount, Ticket, TicketKey};
+pub use error::{Error, TicketEnd};
+pub use held::{Held, HeldDocument, HeldKind};
+pub use ledger::{Asked, IssuanceLedger, Issued, Reason, Revocation, Revoked, Role};
+pub use members::{Members, Report};
 
 /// What a question to the store gives.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Who may sign in, and the credential that proves it.
-///
-/// An answer of `Ok` to a change means that the change survives `kill -9` and loss of power. A caller that drops the
-/// future after the first poll has *not* taken the change back.
-pub trait Directory: Send + Sync {
-    /// All users, by domain and name.
-    fn users(&self) -> impl Future<Output = Result<Vec<User>>> + Send;
-
-    /// One user, `None` when there is none of that address.
-    fn user(&self, aor: &Aor) -> impl Future<Output = Result<Option<User>>> + Send;
-
-    /// Makes a user; [`Error::UserExists`] when there is one already, which then stays as it was.
-    fn add_user(&self, aor: &Aor, credential: &Credential, now: SystemTime) -> impl Future<Output = Result<Revision>> + Send;
-
-    /// Replaces a user's credential; [`Error::NoSuchUser`] when there is none.
-    fn replace_credential(&self, aor: &Aor, credential: &Credential) -> impl Future<Output = Result<Revision>> + Send;
-
-    /// Takes a user out; [`Error::NoSuchUser`] when there is none.
-    fn remove_user(&self, aor: &Aor) -> impl Future<Output = Result<Revision>> + Send;
-}
-
-/// Every certificate that the enterprise CA ever issued: written before the certificate is used, never changed.
-pub trait IssuanceLedger: Send + Sync {
-    /// Enters a certificate; [`Error::SerialTaken`] when its serial number was used before (RFC 5280 §4.1.2.2).
-    fn record_issued(&self, issued: &Issued) -> impl Future<Output = Result<Revision>> + Send;
-
-    /// The certificate with this serial number.
-    fn certificate(&self, serial: &Serial) -> impl Future<Output = Result<Option<Issued>>> + Send;
-
-    /// The certificates that are valid at `now` or will be, by end of validity; at most `limit`.
-    fn certificates(&self, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
-
-    /// The certificates valid at `now` that end before `before`, the most urgent first; at most `limit`.
-    fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
-}
-
-/// The topology as it was published, version by version. The document is not looked into.
-pub trait TopologyStore: Send + Sync {
-    /// Publishes `document` as `version` when `expect` is the current version (`None`: there is none yet);
-    /// [`Error::Conflict`] otherwise, and when `version` is not above the current one (row N29: never backwards).
-    fn publish(
-        &self,
-        document: &str,
-        version: Version,
-        expect: Option<Version>,
-        now: SystemTime,
-    ) -> impl Future<Output = Result<Revision>> + Send;
-
-    /// The topology in force.
-    fn current(&self) -> impl Future<Output = Result<Option<Published>>> + Send;
+/// The sizes and counts that the store holds to, unit last. What is above is refused, never cut.
+pub mod limits {
+    /// Tickets of one server that can be redeemed at the same time.
+    pub const OPEN_TICKETS_PER_SERVER_MAX: usize = 4;
+    /// ACME accounts of one server that count at the same time. Of those that no longer count the newest as many are kept.
+    pub const ACCOUNTS_PER_SERVER_MAX: usize = 8;
+    /// How long a ticket that is burnt, void or expired can still be named when someone shows it again.
+    pub const ENDED_TICKET_KEPT_SECONDS: u64 = 90 * 24 * 60 * 60;
+    /// The public key of an ACME account as a JWK.
+    pub const JWK_BYTES_MAX: usize = 8 * 1024;
+    /// A topology, a bundle or their signed form.
+    pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+    /// A revocation list.
+    pub const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+    /// Documents of one kind that a member holds.
+    pub const HELD_PER_KIND_MAX: usize = 256;
+    /// The key that tells documents of one kind apart.
+    pub const HELD_KEY_BYTES_MAX: usize = 253;
+    /// Servers with a report on the board.
+    pub const MEMBERS_MAX: usize = 10_000;
+    /// All that one member reports, as text.
+    pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+    /// One event of the audit log, as JSON.
+    pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 }

@@ -3,9 +3,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pki::Serial;
+use pki::{Fqdn, Serial};
 use registrar::{Aor, Credential, UserName};
-use store::{Directory, Embedded, Error, IssuanceLedger, Issued, Revision, Role, TopologyStore, Version};
+use store::{
+    Actor, Asked, AuditLog, Bundles, Directory, Embedded, Enrolments, Error, Event, Held, IssuanceLedger, Issued, Members, Reason,
+    Revision, RevocationListStore, Role, TopologyStore, Verdict, Version, next_number,
+};
+
+#[path = "conformance/audit.rs"]
+mod audit;
+#[path = "conformance/enrolments.rs"]
+mod enrolments;
+#[path = "conformance/published.rs"]
+mod published;
 
 const DOMAIN: &str = "verbund.test";
 
@@ -15,6 +25,10 @@ fn aor(name: &str) -> Aor {
 
 fn credential(name: &str, password: &str) -> Credential {
     Credential::new(&UserName::parse(name).unwrap(), DOMAIN, password)
+}
+
+fn fqdn(name: &str) -> Fqdn {
+    Fqdn::parse(name).unwrap()
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -31,6 +45,7 @@ fn issued(number: u8, not_before: u64, not_after: u64) -> Issued {
         not_before: at(not_before),
         not_after: at(not_after),
         der: vec![0x30, number],
+        asked: Asked::default(),
     }
 }
 
@@ -39,8 +54,11 @@ fn serials(found: &[Issued]) -> Vec<String> {
 }
 
 /// What every implementation promises; the store comes empty and is left used.
-async fn battery<S: Directory + IssuanceLedger + TopologyStore>(store: &S) {
+async fn battery<S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bundles + RevocationListStore + Members + Held + AuditLog>(
+    store: &S,
+) {
     users_are_made_once(store).await;
+    users_have_a_home_and_may_move(store).await;
     credentials_are_replaced_only_for_those_who_exist(store).await;
     names_of_other_domains_are_other_users(store).await;
     users_leave_and_come_back(store).await;
@@ -49,13 +67,18 @@ async fn battery<S: Directory + IssuanceLedger + TopologyStore>(store: &S) {
     certificates_are_listed_by_urgency(store).await;
     topologies_go_forward_only(store).await;
     what_cannot_be_kept_is_refused(store).await;
+    certificates_say_who_asked_and_are_found_by_name(store).await;
+    revocation_is_for_good_and_said_once(store).await;
+    published::battery(store).await;
+    enrolments::battery(store).await;
+    audit::battery(store).await;
 }
 
 async fn users_are_made_once(store: &impl Directory) {
     assert!(store.users().await.unwrap().is_empty());
-    store.add_user(&aor("bob"), &credential("bob", "b"), at(10)).await.unwrap();
-    store.add_user(&aor("alice"), &credential("alice", "a"), at(11)).await.unwrap();
-    let again = store.add_user(&aor("alice"), &credential("alice", "other"), at(12)).await;
+    store.add_user(&aor("bob"), &credential("bob", "b"), None, at(10)).await.unwrap();
+    store.add_user(&aor("alice"), &credential("alice", "a"), None, at(11)).await.unwrap();
+    let again = store.add_user(&aor("alice"), &credential("alice", "other"), None, at(12)).await;
     assert!(matches!(again, Err(Error::UserExists(user)) if user == aor("alice")));
     let users = store.users().await.unwrap();
     let names: Vec<_> = users.iter().map(|user| user.aor.to_string()).collect();
@@ -63,13 +86,28 @@ async fn users_are_made_once(store: &impl Directory) {
     assert!(users[0].credential == credential("alice", "a") && users[0].created == at(11));
 }
 
+async fn users_have_a_home_and_may_move(store: &impl Directory) {
+    assert_eq!(store.user(&aor("alice")).await.unwrap().unwrap().pool, None);
+    let (one, two) = (fqdn("pool1.verbund.test"), fqdn("pool2.verbund.test"));
+    store.add_user(&aor("erin"), &credential("erin", "e"), Some(&one), at(12)).await.unwrap();
+    let before = store.user(&aor("erin")).await.unwrap().unwrap();
+    let revision = store.move_user(&aor("erin"), Some(&two), at(13)).await.unwrap();
+    let after = store.user(&aor("erin")).await.unwrap().unwrap();
+    assert_eq!((before.pool, after.pool, after.revision), (Some(one), Some(two), revision));
+    assert!(after.credential == before.credential && after.created == before.created);
+    store.move_user(&aor("erin"), None, at(14)).await.unwrap();
+    assert_eq!(store.user(&aor("erin")).await.unwrap().unwrap().pool, None);
+    assert!(matches!(store.move_user(&aor("nobody"), None, at(15)).await, Err(Error::NoSuchUser(user)) if user == aor("nobody")));
+    store.remove_user(&aor("erin"), at(16)).await.unwrap();
+}
+
 async fn credentials_are_replaced_only_for_those_who_exist(store: &impl Directory) {
     let before = store.user(&aor("alice")).await.unwrap().unwrap();
-    let revision = store.replace_credential(&aor("alice"), &credential("alice", "new")).await.unwrap();
+    let revision = store.replace_credential(&aor("alice"), &credential("alice", "new"), at(30)).await.unwrap();
     let after = store.user(&aor("alice")).await.unwrap().unwrap();
     assert!(after.credential == credential("alice", "new"));
     assert!(after.created == before.created && after.revision == revision && revision > before.revision);
-    let nobody = store.replace_credential(&aor("nobody"), &credential("nobody", "x")).await;
+    let nobody = store.replace_credential(&aor("nobody"), &credential("nobody", "x"), at(30)).await;
     assert!(matches!(nobody, Err(Error::NoSuchUser(user)) if user == aor("nobody")));
     assert!(store.user(&aor("nobody")).await.unwrap().is_none());
 }
@@ -77,29 +115,29 @@ async fn credentials_are_replaced_only_for_those_who_exist(store: &impl Director
 async fn names_of_other_domains_are_other_users(store: &impl Directory) {
     let elsewhere = Aor::new(UserName::parse("alice").unwrap(), "other.test");
     assert!(store.user(&elsewhere).await.unwrap().is_none());
-    store.add_user(&elsewhere, &credential("alice", "x"), at(1)).await.unwrap();
-    store.remove_user(&elsewhere).await.unwrap();
+    store.add_user(&elsewhere, &credential("alice", "x"), None, at(1)).await.unwrap();
+    store.remove_user(&elsewhere, at(31)).await.unwrap();
     assert!(store.user(&aor("alice")).await.unwrap().is_some());
 }
 
 async fn users_leave_and_come_back(store: &impl Directory) {
-    store.remove_user(&aor("bob")).await.unwrap();
+    store.remove_user(&aor("bob"), at(31)).await.unwrap();
     assert!(store.user(&aor("bob")).await.unwrap().is_none());
-    assert!(matches!(store.remove_user(&aor("bob")).await, Err(Error::NoSuchUser(_))));
-    store.add_user(&aor("bob"), &credential("bob", "second"), at(20)).await.unwrap();
+    assert!(matches!(store.remove_user(&aor("bob"), at(31)).await, Err(Error::NoSuchUser(_))));
+    store.add_user(&aor("bob"), &credential("bob", "second"), None, at(20)).await.unwrap();
     assert!(store.user(&aor("bob")).await.unwrap().unwrap().credential == credential("bob", "second"));
 }
 
 async fn revisions_have_no_gaps(store: &impl Directory) {
-    let Revision(first) = store.add_user(&aor("carol"), &credential("carol", "c"), at(1)).await.unwrap();
-    assert!(store.add_user(&aor("carol"), &credential("carol", "c"), at(1)).await.is_err());
-    assert!(store.remove_user(&aor("nobody")).await.is_err());
-    assert_eq!(store.remove_user(&aor("carol")).await.unwrap(), Revision(first + 1));
+    let Revision(first) = store.add_user(&aor("carol"), &credential("carol", "c"), None, at(1)).await.unwrap();
+    assert!(store.add_user(&aor("carol"), &credential("carol", "c"), None, at(1)).await.is_err());
+    assert!(store.remove_user(&aor("nobody"), at(31)).await.is_err());
+    assert_eq!(store.remove_user(&aor("carol"), at(31)).await.unwrap(), Revision(first + 1));
 }
 
 async fn serials_are_used_once(store: &impl IssuanceLedger) {
-    store.record_issued(&issued(1, 100, 200)).await.unwrap();
-    let again = store.record_issued(&issued(1, 500, 600)).await;
+    store.record_issued(&issued(1, 100, 200), at(100)).await.unwrap();
+    let again = store.record_issued(&issued(1, 500, 600), at(100)).await;
     assert!(matches!(again, Err(Error::SerialTaken(serial)) if serial == Serial::from_be_bytes(&[1])));
     assert_eq!(store.certificate(&Serial::from_be_bytes(&[1])).await.unwrap(), Some(issued(1, 100, 200)));
     assert_eq!(store.certificate(&Serial::from_be_bytes(&[9])).await.unwrap(), None);
@@ -107,7 +145,7 @@ async fn serials_are_used_once(store: &impl IssuanceLedger) {
 
 async fn certificates_are_listed_by_urgency(store: &impl IssuanceLedger) {
     for (number, not_before, not_after) in [(2, 100, 900), (3, 100, 300), (4, 250, 400)] {
-        store.record_issued(&issued(number, not_before, not_after)).await.unwrap();
+        store.record_issued(&issued(number, not_before, not_after), at(100)).await.unwrap();
     }
     assert_eq!(serials(&store.certificates(at(150), 10).await.unwrap()), ["01", "03", "04", "02"]);
     assert_eq!(serials(&store.certificates(at(150), 2).await.unwrap()), ["01", "03"]);
@@ -119,23 +157,57 @@ async fn certificates_are_listed_by_urgency(store: &impl IssuanceLedger) {
 
 async fn topologies_go_forward_only(store: &impl TopologyStore) {
     assert_eq!(store.current().await.unwrap(), None);
-    let early = store.publish("too early", Version(2), Some(Version(1)), at(1)).await;
+    let early = store.publish("too early", None, Version(2), Some(Version(1)), at(1)).await;
     assert!(matches!(early, Err(Error::Conflict { found: None, .. })));
-    store.publish("one", Version(1), None, at(1)).await.unwrap();
+    store.publish("one", None, Version(1), None, at(1)).await.unwrap();
     for (version, expect) in [(2, None), (1, Some(1)), (0, Some(1)), (3, Some(2))] {
-        let refused = store.publish("no", Version(version), expect.map(Version), at(2)).await;
+        let refused = store.publish("no", None, Version(version), expect.map(Version), at(2)).await;
         assert!(matches!(refused, Err(Error::Conflict { found: Some(Version(1)), .. })), "{version} {expect:?}");
     }
-    store.publish("two", Version(5), Some(Version(1)), at(3)).await.unwrap();
+    store.publish("two", None, Version(5), Some(Version(1)), at(3)).await.unwrap();
     let current = store.current().await.unwrap().unwrap();
     assert_eq!((current.document.as_str(), current.version, current.published_at), ("two", Version(5), at(3)));
 }
 
 async fn what_cannot_be_kept_is_refused<S: Directory + TopologyStore>(store: &S) {
     let before_time = UNIX_EPOCH - Duration::from_secs(1);
-    assert!(matches!(store.add_user(&aor("dora"), &credential("dora", "d"), before_time).await, Err(Error::Time)));
-    assert!(store.publish("huge", Version(u64::MAX), Some(Version(5)), at(1)).await.is_err());
+    assert!(matches!(store.add_user(&aor("dora"), &credential("dora", "d"), None, before_time).await, Err(Error::Time)));
+    assert!(store.publish("huge", None, Version(u64::MAX), Some(Version(5)), at(1)).await.is_err());
     assert_eq!(store.current().await.unwrap().unwrap().version, Version(5));
+}
+
+async fn certificates_say_who_asked_and_are_found_by_name(store: &impl IssuanceLedger) {
+    let asked = Issued { names: vec!["FE2.verbund.test".to_owned()], ..issued(20, 100, 900) }.asked("ticket abc", Some([7; 32]));
+    store.record_issued(&asked, at(100)).await.unwrap();
+    assert_eq!(store.certificate(&asked.serial).await.unwrap(), Some(asked.clone()));
+    let of = async |name, now, limit| serials(&store.certificates_of(name, at(now), limit).await.unwrap());
+    assert_eq!(of("fe2.verbund.test", 150, 10).await, ["14"]);
+    assert_eq!(of("fe2.verbund.test", 901, 10).await, [""; 0]);
+    assert_eq!(of("fe2.verbund", 150, 10).await, [""; 0]);
+    assert_eq!(of("SIP.verbund.test", 150, 10).await, ["02", "04", "03", "01"]);
+    assert_eq!(of("sip:verbund.test", 150, 2).await, ["02", "04"]);
+}
+
+async fn revocation_is_for_good_and_said_once(store: &impl IssuanceLedger) {
+    let (first, second) = (Serial::from_be_bytes(&[2]), Serial::from_be_bytes(&[3]));
+    assert!(store.revoked(None, at(0)).await.unwrap().is_empty() && store.revocation(&first).await.unwrap().is_none());
+    let done = store.revoke(&first, Reason::KeyCompromise, at(150)).await.unwrap();
+    let again = store.revoke(&first, Reason::Superseded, at(160)).await.unwrap();
+    assert!(done.is_new && !again.is_new && done.revision == again.revision);
+    let kept = store.revocation(&first).await.unwrap().unwrap();
+    assert_eq!((kept.reason, kept.revoked_at, kept.not_after), (Reason::KeyCompromise, at(150), at(900)));
+    store.revoke(&second, Reason::CessationOfOperation, at(149)).await.unwrap();
+    let of = async |issuer, since| {
+        let all: Vec<_> = store.revoked(issuer, at(since)).await.unwrap();
+        all.iter().map(|one| one.serial.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(None, 0).await, ["03", "02"]);
+    assert_eq!(of(Some("CN=issuing"), 300).await, ["03", "02"]);
+    assert_eq!(of(Some("CN=issuing"), 301).await, ["02"]);
+    assert_eq!(of(Some("CN=other"), 0).await, [""; 0]);
+    let unknown = store.revoke(&Serial::from_be_bytes(&[99]), Reason::Unspecified, at(150)).await;
+    assert!(matches!(unknown, Err(Error::NoSuchCertificate(serial)) if serial == Serial::from_be_bytes(&[99])));
+    assert_eq!(store.certificates_of("sip.verbund.test", at(150), 1).await.unwrap()[0].serial, first, "the ledger forgets nothing");
 }
 
 #[tokio::test]
@@ -161,7 +233,7 @@ async fn many_callers_at_once_each_get_their_own_answer() {
             let store = store.clone();
             tokio::spawn(async move {
                 let name = format!("user{}", n % 300);
-                store.add_user(&aor(&name), &credential(&name, "p"), at(n)).await
+                store.add_user(&aor(&name), &credential(&name, "p"), None, at(n)).await
             })
         })
         .collect();

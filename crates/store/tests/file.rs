@@ -27,7 +27,7 @@ async fn made() -> (TempDir, PathBuf) {
     let (directory, path) = place();
     let store = Embedded::create(&path).unwrap();
     let (aor, credential) = alice();
-    store.add_user(&aor, &credential, UNIX_EPOCH).await.unwrap();
+    store.add_user(&aor, &credential, None, UNIX_EPOCH).await.unwrap();
     store.close().await;
     (directory, path)
 }
@@ -54,7 +54,7 @@ async fn all_files_are_the_owners_alone() {
     let (directory, path) = made().await;
     let store = Embedded::open(&path).unwrap();
     let (aor, credential) = alice();
-    store.replace_credential(&aor, &credential).await.unwrap();
+    store.replace_credential(&aor, &credential, UNIX_EPOCH).await.unwrap();
     let mut seen = 0;
     for entry in fs::read_dir(directory.path()).unwrap() {
         let entry = entry.unwrap();
@@ -176,12 +176,12 @@ async fn no_file_holds_a_password_nor_a_credential_that_is_gone() {
     let (directory, path) = made().await;
     let store = Embedded::open(&path).unwrap();
     let (aor, old) = alice();
-    store.replace_credential(&aor, &Credential::new(&aor.user, "verbund.test", "second")).await.unwrap();
+    store.replace_credential(&aor, &Credential::new(&aor.user, "verbund.test", "second"), UNIX_EPOCH).await.unwrap();
     let bob = UserName::parse("bob").unwrap();
     let gone = Credential::new(&bob, "verbund.test", "gone");
     let bob = Aor::new(bob, "verbund.test");
-    store.add_user(&bob, &gone, UNIX_EPOCH).await.unwrap();
-    store.remove_user(&bob).await.unwrap();
+    store.add_user(&bob, &gone, None, UNIX_EPOCH).await.unwrap();
+    store.remove_user(&bob, UNIX_EPOCH).await.unwrap();
     store.close().await;
     for entry in fs::read_dir(directory.path()).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();

@@ -66,7 +66,7 @@ impl ServerCertificate {
         let key = Key::generate()?;
         let issued = authority.issue_server(&names, &key.public(), now)?;
         let entry = issued.chain.first().and_then(|leaf| store::Issued::read(store::Role::Server, leaf));
-        store.record_issued(&entry.context("the certificate just issued cannot be read")?).await?;
+        store.record_issued(&entry.context("the certificate just issued cannot be read")?, now).await?;
         files::make_dir(&layout.file("server"))?;
         files::write(&layout.file(Layout::SERVER_KEY), key.to_pem()?.expose(), Readers::Owner)?;
         files::write(&layout.file(Layout::SERVER_CHAIN), issued.chain_pem(), Readers::Everyone)?;

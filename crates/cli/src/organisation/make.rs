@@ -136,17 +136,17 @@ async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> any
     let authority = make_authority(layout, &plan.domain, now)?;
     let store = Embedded::create(&layout.file(Layout::STATE))?;
     for (role, certificate) in [(store::Role::Root, authority.root()), (store::Role::Issuing, authority.issuing())] {
-        store.record_issued(&store::Issued::read(role, certificate).context("the CA just made cannot be read")?).await?;
+        store.record_issued(&store::Issued::read(role, certificate).context("the CA just made cannot be read")?, now).await?;
     }
     ServerCertificate::issue(layout, &authority, &topology, &server_name, &store, now).await?;
     let text = topology.to_commented_toml();
     files::write(&layout.file(Layout::TOPOLOGY), &text, Readers::Owner)?;
-    store.publish(&text, store::Version(topology.version()), None, now).await?;
+    store.publish(&text, None, store::Version(topology.version()), None, now).await?;
     let site = plan.site(&Layout::of(data), &server_name)?;
     for user in &plan.users {
         let password = Password::generate()?;
         let credential = Credential::new(user, plan.domain.as_str(), password.expose());
-        store.add_user(&Aor::new(user.clone(), plan.domain.as_str()), &credential, now).await?;
+        store.add_user(&Aor::new(user.clone(), plan.domain.as_str()), &credential, None, now).await?;
         layout.accounts().write(&site, user, &password)?;
     }
     store.close().await;

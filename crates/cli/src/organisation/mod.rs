@@ -168,7 +168,7 @@ impl Organisation {
             }
             let password = Password::generate()?;
             let credential = Credential::new(user, self.manifest.domain.as_str(), password.expose());
-            self.store.add_user(&Aor::new(user.clone(), self.manifest.domain.as_str()), &credential, now).await?;
+            self.store.add_user(&Aor::new(user.clone(), self.manifest.domain.as_str()), &credential, None, now).await?;
             added.push((user.clone(), password));
             self.users = self.store.users().await?;
         }
@@ -263,7 +263,7 @@ async fn publish_if_new(store: &Embedded, layout: &Layout, topology: &Topology, 
             bail!("{} is version {offered}, but version {} was published already: put that one back", path.display(), published.version)
         }
         Some(_) | None => {
-            store.publish(&text, offered, current.map(|published| published.version), now).await?;
+            store.publish(&text, None, offered, current.map(|published| published.version), now).await?;
             tracing::info!(version = offered.0, "topology published");
             Ok(())
         }

@@ -70,9 +70,9 @@ impl Desk {
     async fn add(&self, user: UserName, chosen: Option<admin::Password>) -> Result<Created, Problem> {
         let _change = self.change.lock().await;
         let (password, credential) = self.credential(&user, chosen.as_ref())?;
-        self.store.add_user(&self.aor(&user), &credential, SystemTime::now()).await.map_err(problem)?;
+        self.store.add_user(&self.aor(&user), &credential, None, SystemTime::now()).await.map_err(problem)?;
         if !self.handle.put_user(user.clone(), credential).await {
-            self.store.remove_user(&self.aor(&user)).await.map_err(problem)?;
+            self.store.remove_user(&self.aor(&user), SystemTime::now()).await.map_err(problem)?;
             return Err(Problem::unavailable(format!("there is no room for another user, {user} was not added"), "remove one first"));
         }
         tracing::info!(%user, "user added");
@@ -82,7 +82,7 @@ impl Desk {
     async fn change_password(&self, user: UserName, chosen: Option<admin::Password>) -> Result<Created, Problem> {
         let _change = self.change.lock().await;
         let (password, credential) = self.credential(&user, chosen.as_ref())?;
-        self.store.replace_credential(&self.aor(&user), &credential).await.map_err(problem)?;
+        self.store.replace_credential(&self.aor(&user), &credential, SystemTime::now()).await.map_err(problem)?;
         self.handle.put_user(user.clone(), credential).await;
         tracing::info!(%user, "password changed, sessions cut");
         Ok(self.created(&user, &password).await)
@@ -90,7 +90,7 @@ impl Desk {
 
     async fn remove(&self, user: UserName) -> Result<(), Problem> {
         let _change = self.change.lock().await;
-        self.store.remove_user(&self.aor(&user)).await.map_err(problem)?;
+        self.store.remove_user(&self.aor(&user), SystemTime::now()).await.map_err(problem)?;
         self.handle.remove_user(user.clone()).await;
         if let Err(error) = self.accounts.remove(&user) {
             tracing::warn!(%user, %error, "account files not removed");

@@ -1,26 +1,28 @@
-//! The certificates that were issued, in SQLite.
+//! The certificates that were issued, and those that were taken back, in SQLite.
 
 use std::time::SystemTime;
 
 use pki::Serial;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use super::worker::Fault;
-use super::{Embedded, next_revision, seconds, time};
-use crate::{Error, IssuanceLedger, Issued, Result, Revision, Role};
+use super::worker::{Done, Fault};
+use super::{Embedded, audit, hex, next_revision, rows, seconds, time};
+use crate::{Asked, Error, Event, IssuanceLedger, Issued, Reason, Result, Revision, Revocation, Revoked, Role};
 
-const COLUMNS: &str = "serial, role, subject, names, issuer, not_before, not_after, der";
+const COLUMNS: &str = "serial, role, subject, names, issuer, not_before, not_after, der, asked_by, request_sha256";
+const REVOCATION: &str = "serial, issuer, reason, revoked_at, not_after";
 
 impl IssuanceLedger for Embedded {
-    async fn record_issued(&self, issued: &Issued) -> Result<Revision> {
-        let (not_before, not_after) = (seconds(issued.not_before)?, seconds(issued.not_after)?);
-        let issued = issued.clone();
+    async fn record_issued(&self, issued: &Issued, now: SystemTime) -> Result<Revision> {
+        let (not_before, not_after, at) = (seconds(issued.not_before)?, seconds(issued.not_after)?, seconds(now)?);
+        let (issued, actor) = (issued.clone(), self.actor.clone());
         self.write(move |connection| {
             if exists(connection, &issued.serial)? {
                 return Err(Error::SerialTaken(issued.serial.clone()).into());
             }
             let revision = next_revision(connection)?;
             insert(connection, &issued, not_before, not_after, revision)?;
+            audit::write(connection, &actor, at, &issue_event(&issued, not_after))?;
             Ok(revision)
         })
         .await
@@ -28,12 +30,22 @@ impl IssuanceLedger for Embedded {
 
     async fn certificate(&self, serial: &Serial) -> Result<Option<Issued>> {
         let serial = serial.clone();
-        self.read(move |connection| Ok(select(connection, "serial = ?1", (serial.as_bytes(),))?.pop())).await
+        self.read(move |connection| numbered(connection, &serial)).await
     }
 
     async fn certificates(&self, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
         let (now, limit) = (seconds(now)?, rows(limit));
         self.read(move |connection| select(connection, "not_after >= ?1 ORDER BY not_after, serial LIMIT ?2", (now, limit))).await
+    }
+
+    async fn certificates_of(&self, name: &str, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
+        let (name, now, limit) = (name.to_ascii_lowercase(), seconds(now)?, rows(limit));
+        self.read(move |connection| {
+            let which = "serial IN (SELECT serial FROM certificate_name WHERE name = ?1) AND not_after >= ?2
+                         ORDER BY not_after DESC, serial LIMIT ?3";
+            select(connection, which, (&name, now, limit))
+        })
+        .await
     }
 
     async fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> Result<Vec<Issued>> {
@@ -44,20 +56,78 @@ impl IssuanceLedger for Embedded {
         })
         .await
     }
+
+    async fn revoke(&self, serial: &Serial, reason: Reason, now: SystemTime) -> Result<Revoked> {
+        let (serial, at, actor) = (serial.clone(), seconds(now)?, self.actor.clone());
+        self.write(move |connection| {
+            if let Some(revision) = revoked_in(connection, &serial)? {
+                return Ok(Revoked { revision, is_new: false });
+            }
+            let issued = numbered(connection, &serial)?.ok_or_else(|| Error::NoSuchCertificate(serial.clone()))?;
+            let revision = next_revision(connection)?;
+            let sql = format!("INSERT INTO revocation({REVOCATION}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+            let row = (serial.as_bytes(), &issued.issuer, reason.code(), at, seconds(issued.not_after)?, revision.0);
+            connection.prepare_cached(&sql)?.execute(row)?;
+            audit::write(connection, &actor, at, &revoke_event(&issued, reason))?;
+            Ok(Revoked { revision, is_new: true })
+        })
+        .await
+    }
+
+    async fn revocation(&self, serial: &Serial) -> Result<Option<Revocation>> {
+        let serial = serial.clone();
+        self.read(move |connection| Ok(revocations(connection, "serial = ?1", (serial.as_bytes(),))?.pop())).await
+    }
+
+    async fn revoked(&self, issuer: Option<&str>, since: SystemTime) -> Result<Vec<Revocation>> {
+        let (issuer, since) = (issuer.map(str::to_owned), seconds(since)?);
+        self.read(move |connection| {
+            let which = "not_after >= ?1 AND (?2 IS NULL OR issuer = ?2) ORDER BY revoked_at, serial";
+            revocations(connection, which, (since, &issuer))
+        })
+        .await
+    }
 }
 
-fn rows(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+fn issue_event(issued: &Issued, not_after: i64) -> Event {
+    Event::Issued {
+        serial: issued.serial.to_string(),
+        role: issued.role.to_string(),
+        subject: issued.subject.clone(),
+        names: issued.names.clone(),
+        issuer: issued.issuer.clone(),
+        not_after: not_after.unsigned_abs(),
+        asked_by: issued.asked.by.clone(),
+        request_sha256: issued.asked.request_sha256.map(|digest| hex(&digest)),
+    }
 }
 
-fn exists(connection: &Connection, serial: &Serial) -> std::result::Result<bool, Fault> {
+fn revoke_event(issued: &Issued, reason: Reason) -> Event {
+    Event::Revoked {
+        serial: issued.serial.to_string(),
+        names: issued.names.clone(),
+        issuer: issued.issuer.clone(),
+        reason: reason.to_string(),
+    }
+}
+
+fn exists(connection: &Connection, serial: &Serial) -> Done<bool> {
     let sql = "SELECT 1 FROM certificate WHERE serial = ?1";
     Ok(connection.prepare_cached(sql)?.query_row((serial.as_bytes(),), |_| Ok(())).optional()?.is_some())
 }
 
-fn insert(connection: &Connection, issued: &Issued, not_before: i64, not_after: i64, revision: Revision) -> std::result::Result<(), Fault> {
+fn revoked_in(connection: &Connection, serial: &Serial) -> Done<Option<Revision>> {
+    let sql = "SELECT revision FROM revocation WHERE serial = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row((serial.as_bytes(),), |row| row.get(0)).optional()?.map(Revision))
+}
+
+fn numbered(connection: &Connection, serial: &Serial) -> Done<Option<Issued>> {
+    Ok(select(connection, "serial = ?1", (serial.as_bytes(),))?.pop())
+}
+
+fn insert(connection: &Connection, issued: &Issued, not_before: i64, not_after: i64, revision: Revision) -> Done<()> {
     let names = serde_json::to_string(&issued.names).map_err(|error| Fault::damaged(error.to_string()))?;
-    let sql = format!("INSERT INTO certificate({COLUMNS}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+    let sql = format!("INSERT INTO certificate({COLUMNS}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     connection.prepare_cached(&sql)?.execute((
         issued.serial.as_bytes(),
         issued.role.as_str(),
@@ -67,13 +137,19 @@ fn insert(connection: &Connection, issued: &Issued, not_before: i64, not_after: 
         not_before,
         not_after,
         &issued.der,
+        &issued.asked.by,
+        issued.asked.request_sha256,
         revision.0,
     ))?;
+    let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO certificate_name(name, serial) VALUES(?1, ?2)")?;
+    for name in &issued.names {
+        statement.execute((name.to_ascii_lowercase(), issued.serial.as_bytes()))?;
+    }
     Ok(())
 }
 
 /// `which` is one of the texts above; what comes from outside goes in as a parameter.
-fn select(connection: &Connection, which: &'static str, parameters: impl Params) -> std::result::Result<Vec<Issued>, Fault> {
+fn select(connection: &Connection, which: &'static str, parameters: impl Params) -> Done<Vec<Issued>> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM certificate WHERE {which}"))?;
     let mut rows = statement.query(parameters)?;
     let mut found = Vec::new();
@@ -83,7 +159,7 @@ fn select(connection: &Connection, which: &'static str, parameters: impl Params)
     Ok(found)
 }
 
-fn issued(row: &Row<'_>) -> std::result::Result<Issued, Fault> {
+fn issued(row: &Row<'_>) -> Done<Issued> {
     let role: String = row.get(1)?;
     let names: String = row.get(3)?;
     Ok(Issued {
@@ -98,5 +174,28 @@ fn issued(row: &Row<'_>) -> std::result::Result<Issued, Fault> {
         not_before: time(row.get(5)?)?,
         not_after: time(row.get(6)?)?,
         der: row.get(7)?,
+        asked: Asked { by: row.get(8)?, request_sha256: row.get(9)? },
+    })
+}
+
+/// `which` is one of the texts above; what comes from outside goes in as a parameter.
+fn revocations(connection: &Connection, which: &'static str, parameters: impl Params) -> Done<Vec<Revocation>> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {REVOCATION} FROM revocation WHERE {which}"))?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(revocation(row)?);
+    }
+    Ok(found)
+}
+
+fn revocation(row: &Row<'_>) -> Done<Revocation> {
+    let code: u8 = row.get(2)?;
+    Ok(Revocation {
+        serial: Serial::from_be_bytes(&row.get::<_, Vec<u8>>(0)?),
+        issuer: row.get(1)?,
+        reason: Reason::of_code(code).ok_or_else(|| Fault::damaged(format!("a revocation for reason {code}")))?,
+        revoked_at: time(row.get(3)?)?,
+        not_after: time(row.get(4)?)?,
     })
 }

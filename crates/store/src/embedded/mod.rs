@@ -1,11 +1,16 @@
 //! The store inside the process: one SQLite file, one thread that writes, a few that read.
 //!
-//! What the tables mean is left to the chapters `directory`, `ledger` and `topologies`. No SQLite call ever runs on a
-//! thread of the asynchronous runtime: synchronous calls there starve its timers.
+//! What the tables mean is left to the chapters, one a trait. No SQLite call ever runs on a thread of the asynchronous
+//! runtime: synchronous calls there starve its timers.
 
+mod audit;
 mod directory;
+mod documents;
+mod enrolments;
 mod file;
+mod held;
 mod ledger;
+mod members;
 mod schema;
 mod topologies;
 mod worker;
@@ -15,19 +20,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest;
+use pki::Fqdn;
 use rusqlite::{Connection, OptionalExtension};
 
 pub use file::Lock;
-use worker::{Fault, Worker};
+use worker::{Done, Fault, Worker};
 
-use crate::{Error, Result, Revision};
+use crate::{Actor, Error, Result, Revision};
 
 /// How many threads read.
 const READERS: usize = 2;
 
 /// The embedded store. Cheap to clone: the clones share one file and its threads.
 #[derive(Clone, Debug)]
-pub struct Embedded(Arc<Shared>);
+pub struct Embedded {
+    shared: Arc<Shared>,
+    /// Who the audit log says asked for what is done with this clone.
+    actor: Actor,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -81,40 +92,47 @@ impl Embedded {
     }
 
     fn of(path: PathBuf, writer: Worker, readers: Vec<Worker>) -> Self {
-        Self(Arc::new(Shared { path, writer, readers, next_reader: AtomicUsize::new(0) }))
+        let shared = Arc::new(Shared { path, writer, readers, next_reader: AtomicUsize::new(0) });
+        Self { shared, actor: Actor::Server }
+    }
+
+    /// The same store for changes that somebody asked for; the audit log names them.
+    #[must_use]
+    pub fn acting_for(&self, actor: Actor) -> Self {
+        Self { shared: self.shared.clone(), actor }
     }
 
     /// The state file.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.shared.path
     }
 
     /// Finishes what was asked before, folds the log into the file and lets go of the directory. What is asked later
     /// gets [`Error::Closed`]. Dropping the last clone does the same without waiting.
     pub async fn close(&self) {
-        for reader in &self.0.readers {
+        for reader in &self.shared.readers {
             reader.close().await;
         }
         // The writer comes last: the last connection to close folds the log in.
-        self.0.writer.close().await;
+        self.shared.writer.close().await;
     }
 
-    async fn write<T: Send + 'static>(&self, work: impl FnMut(&Connection) -> std::result::Result<T, Fault> + Send + 'static) -> Result<T> {
-        self.0.writer.ask(work).await
+    async fn write<T: Send + 'static>(&self, work: impl FnMut(&Connection) -> Done<T> + Send + 'static) -> Result<T> {
+        self.shared.writer.ask(work).await
     }
 
-    async fn read<T: Send + 'static>(&self, work: impl FnMut(&Connection) -> std::result::Result<T, Fault> + Send + 'static) -> Result<T> {
-        let turn = self.0.next_reader.fetch_add(1, Ordering::Relaxed);
-        let reader = match self.0.readers.len() {
-            0 => &self.0.writer,
-            readers => &self.0.readers[turn % readers],
+    async fn read<T: Send + 'static>(&self, work: impl FnMut(&Connection) -> Done<T> + Send + 'static) -> Result<T> {
+        let turn = self.shared.next_reader.fetch_add(1, Ordering::Relaxed);
+        let reader = match self.shared.readers.len() {
+            0 => &self.shared.writer,
+            readers => &self.shared.readers[turn % readers],
         };
         reader.ask(work).await
     }
 }
 
 /// The number of the change that the running transaction makes.
-fn next_revision(connection: &Connection) -> std::result::Result<Revision, Fault> {
+fn next_revision(connection: &Connection) -> Done<Revision> {
     let sql = "UPDATE head SET revision = revision + 1 WHERE id = 1 RETURNING revision";
     let revision = connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u64>(0)).optional()?;
     revision.map(Revision).ok_or_else(|| Fault::damaged("the table head is empty"))
@@ -126,7 +144,30 @@ fn seconds(time: SystemTime) -> Result<i64> {
     i64::try_from(since.as_secs()).map_err(|_| Error::Time)
 }
 
-fn time(seconds: i64) -> std::result::Result<SystemTime, Fault> {
+fn time(seconds: i64) -> Done<SystemTime> {
     let since = u64::try_from(seconds).ok().map(Duration::from_secs);
     since.and_then(|since| UNIX_EPOCH.checked_add(since)).ok_or_else(|| Fault::damaged("a time before 1970"))
+}
+
+/// A number of rows as SQLite takes it.
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn fqdn(text: &str) -> Done<Fqdn> {
+    Fqdn::parse(text).map_err(|_| Fault::damaged(format!("{text:?} as the name of a host")))
+}
+
+/// Refuses what is larger than may be kept.
+fn within(what: &'static str, bytes: usize, max: usize) -> Result<()> {
+    if bytes <= max { Ok(()) } else { Err(Error::TooLarge { what, bytes, max }) }
+}
+
+/// SHA-256 in hexadecimal, as events have it.
+fn sha256(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

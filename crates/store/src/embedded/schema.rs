@@ -45,6 +45,98 @@ const STEPS: &[&str] = &[
          published_at INTEGER NOT NULL,
          revision INTEGER NOT NULL
      ) STRICT;",
+    // 2: homes of users, tickets and accounts, revocation, what is published and held, the audit log.
+    "ALTER TABLE users ADD COLUMN pool TEXT NOT NULL DEFAULT '';
+     ALTER TABLE topology ADD COLUMN signed TEXT;
+     ALTER TABLE certificate ADD COLUMN asked_by TEXT;
+     ALTER TABLE certificate ADD COLUMN request_sha256 BLOB CHECK(length(request_sha256) = 32);
+     CREATE TABLE certificate_name(
+         name TEXT NOT NULL,
+         serial BLOB NOT NULL,
+         PRIMARY KEY(name, serial)
+     ) STRICT, WITHOUT ROWID;
+     INSERT OR IGNORE INTO certificate_name SELECT lower(listed.value), serial FROM certificate, json_each(names) AS listed;
+     CREATE TABLE revocation(
+         serial BLOB PRIMARY KEY CHECK(length(serial) BETWEEN 1 AND 20),
+         issuer TEXT NOT NULL,
+         reason INTEGER NOT NULL,
+         revoked_at INTEGER NOT NULL,
+         not_after INTEGER NOT NULL,
+         revision INTEGER NOT NULL
+     ) STRICT;
+     CREATE TABLE enrolment(
+         kid TEXT PRIMARY KEY,
+         key BLOB CHECK(length(key) = 32),
+         server TEXT NOT NULL,
+         opened_at INTEGER NOT NULL,
+         expires INTEGER NOT NULL,
+         burnt_at INTEGER,
+         voided_at INTEGER
+     ) STRICT;
+     CREATE INDEX enrolment_server ON enrolment(server);
+     CREATE TABLE account(
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         jwk TEXT NOT NULL,
+         thumbprint TEXT NOT NULL UNIQUE,
+         server TEXT NOT NULL,
+         kid TEXT NOT NULL,
+         status TEXT NOT NULL CHECK(status IN ('valid', 'deactivated')),
+         created INTEGER NOT NULL
+     ) STRICT;
+     CREATE INDEX account_server ON account(server);
+     CREATE TABLE revocation_list(
+         issuer TEXT PRIMARY KEY CHECK(length(issuer) = 64),
+         number INTEGER NOT NULL,
+         der BLOB NOT NULL,
+         this_update INTEGER NOT NULL,
+         next_update INTEGER NOT NULL,
+         revision INTEGER NOT NULL
+     ) STRICT;
+     CREATE TABLE bundle(
+         id INTEGER PRIMARY KEY CHECK(id = 1),
+         sequence INTEGER NOT NULL,
+         signed TEXT NOT NULL,
+         published_at INTEGER NOT NULL,
+         revision INTEGER NOT NULL
+     ) STRICT;
+     CREATE TABLE member(
+         server TEXT PRIMARY KEY,
+         topology INTEGER,
+         bundle INTEGER,
+         lists TEXT NOT NULL,
+         software TEXT NOT NULL,
+         listeners TEXT NOT NULL,
+         seen_at INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     CREATE TABLE held(
+         kind TEXT NOT NULL,
+         key TEXT NOT NULL,
+         number INTEGER NOT NULL,
+         content BLOB NOT NULL,
+         held_at INTEGER NOT NULL,
+         PRIMARY KEY(kind, key)
+     ) STRICT;
+     CREATE TABLE audit(
+         number INTEGER PRIMARY KEY CHECK(number > 0),
+         previous BLOB NOT NULL CHECK(length(previous) = 32),
+         hash BLOB NOT NULL CHECK(length(hash) = 32),
+         at INTEGER NOT NULL,
+         actor TEXT NOT NULL,
+         event TEXT NOT NULL
+     ) STRICT;
+     CREATE TABLE audit_head(
+         id INTEGER PRIMARY KEY CHECK(id = 1),
+         number INTEGER NOT NULL,
+         hash BLOB NOT NULL CHECK(length(hash) = 32)
+     ) STRICT;
+     CREATE TABLE audit_checkpoint(
+         number INTEGER PRIMARY KEY CHECK(number > 0),
+         hash BLOB NOT NULL CHECK(length(hash) = 32),
+         signed TEXT NOT NULL,
+         at INTEGER NOT NULL
+     ) STRICT;
+     CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+     CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;",
 ];
 
 /// Brings the file up to date; refuses one that is not ours, later than we know, or damaged, without a change to it.
@@ -83,5 +175,44 @@ fn check(connection: &Connection, path: &Path) -> Result<()> {
         Ok(verdict) if verdict == "ok" => Ok(()),
         Ok(detail) => Err(Error::Damaged { path: path.to_owned(), detail }),
         Err(error) => Err(Error::sqlite(path, &error)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_first_schema_is_brought_up_to_date_with_all_it_holds() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO users VALUES('verbund.test', 'alice', zeroblob(16), zeroblob(32), 5, 1);
+                 INSERT INTO topology VALUES(1, 'one', 5, 2);
+                 INSERT INTO certificate VALUES(x'01', 'server', 'CN=a', '[\"SIP.verbund.test\",\"sip:verbund.test\"]', 'CN=b', 1, 2, x'30', 3);",
+            )
+            .unwrap();
+        migrate(&connection, Path::new(":memory:")).unwrap();
+        let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).unwrap();
+        assert_eq!(text("SELECT pool FROM users WHERE name = 'alice'").as_deref(), Some(""));
+        assert_eq!(text("SELECT signed FROM topology"), None);
+        assert_eq!(text("SELECT asked_by FROM certificate"), None);
+        assert_eq!(text("SELECT group_concat(name, ' ') FROM certificate_name").as_deref(), Some("sip.verbund.test sip:verbund.test"));
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, STEPS.len() as i64);
+        migrate(&connection, Path::new(":memory:")).unwrap();
+    }
+
+    #[test]
+    fn the_audit_log_is_neither_changed_nor_cut_by_us() {
+        let connection = Connection::open_in_memory().unwrap();
+        migrate(&connection, Path::new(":memory:")).unwrap();
+        connection.execute_batch("INSERT INTO audit VALUES(1, zeroblob(32), zeroblob(32), 5, 'server', '{}')").unwrap();
+        for sql in ["UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"] {
+            assert!(connection.execute_batch(sql).unwrap_err().to_string().contains("only added to"), "{sql}");
+        }
     }
 }

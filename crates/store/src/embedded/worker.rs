@@ -26,6 +26,9 @@ pub(super) enum Fault {
     Ours(Error),
 }
 
+/// What a piece of work gives.
+pub(super) type Done<T> = std::result::Result<T, Fault>;
+
 impl Fault {
     pub(super) fn damaged(detail: impl Into<String>) -> Self {
         Self::Damaged(detail.into())
@@ -83,7 +86,7 @@ struct Task<T, F> {
 impl<T, F> Work for Task<T, F>
 where
     T: Send,
-    F: FnMut(&Connection) -> std::result::Result<T, Fault> + Send,
+    F: FnMut(&Connection) -> Done<T> + Send,
 {
     fn run(&mut self, connection: &Connection) -> bool {
         let outcome = (self.work)(connection).map_err(|fault| fault.of(&self.path));
@@ -147,7 +150,7 @@ impl Worker {
     pub(super) async fn ask<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnMut(&Connection) -> std::result::Result<T, Fault> + Send + 'static,
+        F: FnMut(&Connection) -> Done<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let task = Task { work, path: self.path.clone(), outcome: None, reply };
@@ -242,14 +245,14 @@ mod tests {
         worker.ask(|connection| Ok(connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).await.unwrap()
     }
 
-    fn insert(n: i64, bytes: usize) -> impl FnMut(&Connection) -> std::result::Result<(), Fault> {
+    fn insert(n: i64, bytes: usize) -> impl FnMut(&Connection) -> Done<()> {
         move |connection| Ok(connection.execute("INSERT INTO t VALUES(?1, zeroblob(?2))", (n, bytes)).map(drop)?)
     }
 
     #[tokio::test]
     async fn a_write_that_fails_takes_only_itself_back() {
         let worker = table();
-        let half = |connection: &Connection| -> std::result::Result<(), Fault> {
+        let half = |connection: &Connection| -> Done<()> {
             connection.execute("INSERT INTO t VALUES(1, NULL)", [])?;
             Err(Fault::damaged("on purpose"))
         };
