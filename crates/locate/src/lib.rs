@@ -3,18 +3,13 @@
 //! A name of our own is answered here; who is reached under it, and on which connection, is known
 //! to `registrar`, and who may send the request at all to `node`. Start with [`destination`].
 
-use pki::Fqdn;
-use registrar::Flow;
-use sip::{Host, Scheme, Status, Uri};
-use topology::Topology;
+mod hop;
 
-/// Where a request goes next. There is one kind as long as there is one server: a hop to another server will say the name
-/// that its certificate must prove beside the addresses to try, and everyone who takes a hop apart will have to meet it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum NextHop {
-    /// Down the connection that a client opened and was judged on. We never dial a client.
-    Flow(Flow),
-}
+use pki::Fqdn;
+use sip::{Host, Scheme, Status, Uri};
+use topology::{Role, Topology};
+
+pub use hop::{NextHop, front_ends};
 
 /// What a Request-URI names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,6 +18,8 @@ pub enum Destination {
     Domain(Fqdn),
     /// A server or a pool of ours.
     Server(Fqdn),
+    /// A trusted application: what its user part means is the application's own business.
+    Application(Fqdn),
 }
 
 /// Why a request cannot go where its Request-URI says.
@@ -64,6 +61,7 @@ pub fn destination(topology: &Topology, uri: &Uri<'_>) -> Result<Destination, Un
     };
     match Fqdn::parse(name) {
         Ok(name) if topology.serves(&name) => Ok(Destination::Domain(name)),
+        Ok(name) if topology.role_of(&name).contains(&Role::Application) => Ok(Destination::Application(name)),
         Ok(name) if topology.is_ours(&name) => Ok(Destination::Server(name)),
         Ok(_) | Err(_) => Err(Unroutable::Foreign(name.into())),
     }
@@ -79,19 +77,40 @@ pub fn serves(topology: &Topology, uri: &Uri<'_>) -> bool {
 mod tests {
     use super::*;
 
+    pub(crate) const TOPOLOGY: &str = r#"
+        version = 1
+        organisation = "Contoso"
+        domains = ["contoso.example", "contoso.test"]
+        [[pool]]
+        name = "pool.contoso.example"
+        [[pool.server]]
+        fqdn = "fe1.contoso.example"
+        roles = ["authority", "front-end"]
+        sip = "127.0.0.1:5061"
+        servers = "127.0.0.1:5062"
+        https = "127.0.0.1:8443"
+        [[pool.server]]
+        fqdn = "fe2.contoso.example"
+        roles = ["front-end"]
+        sip = "127.0.0.2:5061"
+        servers = "127.0.0.2:5062"
+        https = "127.0.0.2:8443"
+        [[pool]]
+        name = "later.contoso.example"
+        [[pool.server]]
+        fqdn = "fe3.contoso.example"
+        roles = ["front-end"]
+        expected = true
+        [[pool]]
+        name = "apps.contoso.example"
+        [[pool.server]]
+        fqdn = "app.contoso.example"
+        roles = ["application"]
+        servers = "127.0.0.4:5062"
+    "#;
+
     fn topology() -> Topology {
-        let text = r#"
-            version = 1
-            organisation = "Contoso"
-            domains = ["contoso.example", "contoso.test"]
-            [[pool]]
-            name = "pool.contoso.example"
-            [[pool.server]]
-            fqdn = "fe1.contoso.example"
-            roles = ["authority", "front-end"]
-            sip = "127.0.0.1:5061"
-        "#;
-        Topology::parse(text).unwrap()
+        Topology::parse(TOPOLOGY).unwrap()
     }
 
     fn check(uri: &str, expected: Result<&str, u16>) {
@@ -100,6 +119,7 @@ mod tests {
         let found = match found {
             Ok(Destination::Domain(name)) => Ok(format!("domain {name}")),
             Ok(Destination::Server(name)) => Ok(format!("server {name}")),
+            Ok(Destination::Application(name)) => Ok(format!("application {name}")),
             Err(unroutable) => Err(unroutable.status()),
         };
         let status = |code| Status::new(code).unwrap();
@@ -119,6 +139,13 @@ mod tests {
     fn our_servers_and_pools_are_ours() {
         check("sip:fe1.contoso.example", Ok("server fe1.contoso.example"));
         check("sip:anna@POOL.contoso.example", Ok("server pool.contoso.example"));
+    }
+
+    #[test]
+    fn an_application_is_named_by_its_server() {
+        check("sip:anything@app.contoso.example", Ok("application app.contoso.example"));
+        check("sip:App.contoso.example", Ok("application app.contoso.example"));
+        check("sip:anything@apps.contoso.example", Ok("server apps.contoso.example"));
     }
 
     #[test]

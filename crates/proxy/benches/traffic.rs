@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use proxy::{Flow, Forward, MediaPolicy, Proxy, Settings, Target, UserName};
+use proxy::{End, Flow, Forward, MediaPolicy, Proxy, Settings, Target, UserName};
 use sip::{Message, Name};
 
 const ALICE: Flow = Flow(1);
@@ -44,12 +44,20 @@ impl Wire {
         let request = self.proxy.handle_message(ALICE, message, self.now).unwrap();
         let user = |name| Some(UserName::parse(name).unwrap());
         let uri = "sip:bob@192.0.2.2:40000;transport=tls".to_owned();
-        let target = Target { hop: locate::NextHop::Flow(BOB), uri, q: 1000, path: Vec::new(), user: user("bob"), reached_as: None };
+        let target = Target {
+            hop: locate::NextHop::Flow(BOB),
+            uri,
+            q: 1000,
+            path: Vec::new(),
+            user: user("bob"),
+            reached_as: None,
+            otherwise: Vec::new(),
+        };
         let record_route = request.message.method() == "INVITE";
         let asserted = Some("<sip:alice@verbund.test>".to_owned());
         self.proxy.forward(
             request,
-            Forward { targets: vec![target], caller: user("alice"), asserted, reached_as: None, record_route },
+            Forward { targets: vec![target], caller: user("alice").map(End::User), asserted, reached_as: None, record_route },
             self.now,
         );
         self.last()

@@ -3,15 +3,16 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Message, Name, Status};
+use locate::NextHop;
+use sip::{Message, Name, NameAddr, Status};
 
 use crate::{
-    Flow,
+    Flow, Target,
     branch::BranchId,
     compose::{self, HopRequest},
     context::Context,
     desk::Desk,
-    request,
+    request::{self, Plan},
 };
 
 /// Where a client transaction stands.
@@ -23,6 +24,10 @@ pub(crate) enum BranchState {
     Proceeding,
     /// A 2xx to an INVITE came; it may be repeated.
     Accepted,
+    /// It failed without a word of any user's, and a way to another server is asked for.
+    Looking,
+    /// Nothing was heard for so long that another server was asked; if this one wakes up, it is told to stop.
+    Abandoned,
     /// Over.
     Done,
 }
@@ -52,7 +57,7 @@ pub(crate) enum Cancel {
 /// One client transaction: the request on its way to one device.
 #[derive(Debug)]
 pub(crate) struct Branch {
-    pub(crate) flow: Flow,
+    pub(crate) hop: NextHop,
     pub(crate) uri: String,
     pub(crate) path: Vec<String>,
     /// What stands in our Record-Route for the caller; see [`request::way`].
@@ -64,16 +69,46 @@ pub(crate) struct Branch {
     pub(crate) state: BranchState,
     pub(crate) cancel: Cancel,
     pub(crate) deadline: Instant,
+    /// A user may have noticed it: 101 to 199 came.
+    pub(crate) rung: bool,
+    /// What it takes to begin anew, when other servers would do as well.
+    pub(crate) rest: Option<Box<Rest>>,
+}
+
+/// What a branch was begun with. Its target names the servers that were not asked yet.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) target: Target,
+    pub(crate) plan: Plan,
+    pub(crate) breadth: u32,
 }
 
 impl Branch {
+    pub(crate) const fn flow(&self) -> Flow {
+        self.hop.flow()
+    }
+
+    /// Whether it leads to another server.
+    pub(crate) const fn is_to_server(&self) -> bool {
+        match self.hop {
+            NextHop::Flow(_) => false,
+            NextHop::Server { .. } => true,
+        }
+    }
+
     /// Bytes that were sent and that nothing was heard of: they may still be on their way.
     pub(crate) fn unheard(&self) -> usize {
         if self.state == BranchState::Calling { self.sent } else { 0 }
     }
 
-    pub(crate) fn is_pending(&self) -> bool {
+    /// Whether an answer of it is waited for.
+    pub(crate) fn is_sent(&self) -> bool {
         matches!(self.state, BranchState::Calling | BranchState::Proceeding)
+    }
+
+    /// Whether it may still come to something.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.is_sent() || self.state == BranchState::Looking
     }
 }
 
@@ -97,7 +132,8 @@ impl Context {
             (BranchState::Calling, Cancel::No | Cancel::Wanted(_)) => branch.cancel = Cancel::Wanted(why),
             (BranchState::Proceeding, Cancel::No | Cancel::Wanted(_)) => self.send_cancel(index, why, desk, now),
             (BranchState::Calling | BranchState::Proceeding, Cancel::Sent) => {}
-            (BranchState::Accepted | BranchState::Done, _) => {}
+            (BranchState::Looking, _) => branch.state = BranchState::Done,
+            (BranchState::Accepted | BranchState::Abandoned | BranchState::Done, _) => {}
         }
     }
 
@@ -113,7 +149,7 @@ impl Context {
         branch.cancel = Cancel::Sent;
         branch.deadline = now + desk.settings.timers.cancelled;
         if !bytes.is_empty() {
-            desk.send(branch.flow, bytes);
+            desk.send(branch.flow(), bytes);
         }
     }
 
@@ -122,7 +158,7 @@ impl Context {
         let (Some(invite), Some(branch)) = (self.message(), self.branches.get(index)) else { return Bytes::new() };
         let id = BranchId { context: self.number, index: index as u8, route_hash: self.route_hash };
         let mut via = String::with_capacity(128);
-        desk.write_via(id, branch.flow, &mut via);
+        desk.write_via(id, &branch.hop, &mut via);
         let routes: Vec<&str> = request::routes(&invite, &branch.path, desk).collect();
         HopRequest { method, invite: &invite, uri: &branch.uri, via: &via, to, routes: &routes, reason }.write()
     }
@@ -134,6 +170,7 @@ impl Context {
         let Some(branch) = self.branches.get_mut(index) else { return };
         let first = branch.state == BranchState::Calling;
         branch.state = BranchState::Proceeding;
+        branch.rung |= status != Status::TRYING;
         match branch.cancel {
             Cancel::Wanted(why) => self.send_cancel(index, why, desk, now),
             // RFC 3261 §16.7 step 2: timer C is reset by 101 to 199, and a 100 ends timer B.
@@ -146,21 +183,34 @@ impl Context {
     pub(crate) fn acknowledge(&mut self, index: usize, response: &Message, desk: &mut Desk) {
         let bytes = self.hop_request("ACK", index, response.first(Name::To), None, desk);
         if let Some(branch) = self.branches.get(index).filter(|_| !bytes.is_empty()) {
-            desk.send(branch.flow, bytes);
+            desk.send(branch.flow(), bytes);
         }
     }
 
     /// A callee answered, but the call must not be: ACK, then BYE, as the caller would have (RFC 3261 §15).
     pub(crate) fn hang_up(&mut self, index: usize, answer: &Message, reason: &str, desk: &mut Desk) {
         let (Some(branch), Ok(cseq)) = (self.branches.get(index), answer.cseq()) else { return };
-        let flow = branch.flow;
+        let above = self.routes_above_ours(index, answer);
         for (method, number) in [("ACK", cseq.number), ("BYE", cseq.number.saturating_add(1))] {
             let id = BranchId { context: desk.number(), index: 0, route_hash: 0 };
             let mut via = String::with_capacity(128);
-            desk.write_via(id, flow, &mut via);
+            desk.write_via(id, &branch.hop, &mut via);
             let reason = (method == "BYE").then_some(reason);
-            let bytes = compose::in_dialog(method, answer, number, &via, reason, &|route| desk.names.mean_us(&route.uri));
-            desk.send(flow, bytes);
+            let bytes = compose::in_dialog(method, answer, number, &via, reason, above);
+            desk.send(branch.flow(), bytes);
+        }
+    }
+
+    /// How many Record-Route values of a 2xx stand above ours; none if ours is missing. Ours are two with one token where the
+    /// sides call us by different names.
+    fn routes_above_ours(&self, index: usize, answer: &Message) -> usize {
+        let recorded = self.branches.get(index).and_then(|branch| branch.way).map(|_| self.recorded + 1);
+        let Some(at) = recorded.and_then(|below| answer.list(Name::RecordRoute).count().checked_sub(below)) else { return 0 };
+        let values: Vec<NameAddr<'_>> = answer.addresses(Name::RecordRoute).map_while(Result::ok).collect();
+        let token = |at: usize| values.get(at).and_then(|value| value.uri.user);
+        match at.checked_sub(1) {
+            Some(before) if token(before).is_some() && token(before) == token(at) => before,
+            Some(_) | None => at,
         }
     }
 }

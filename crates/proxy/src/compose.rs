@@ -1,7 +1,7 @@
 //! Requests that we write ourselves: CANCEL, ACK for a failure, ACK and BYE for an answer that must not be.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use sip::{Message, Name, NameAddr};
+use sip::{Message, Name};
 
 /// A request of our own about a branch: CANCEL (RFC 3261 §9.1) or the ACK for a failure (§17.1.1.3).
 pub(crate) struct HopRequest<'a> {
@@ -41,16 +41,9 @@ impl HopRequest<'_> {
 }
 
 /// ACK or BYE for a call that was answered but must not be: written from the 2xx alone, as the caller's
-/// side of the dialog would (RFC 3261 §12.2.1.1). `before_us` are the Record-Route values between us and
+/// side of the dialog would (RFC 3261 §12.2.1.1). `before_us` counts the Record-Route values between us and
 /// the callee.
-pub(crate) fn in_dialog(
-    method: &str,
-    answer: &Message,
-    number: u32,
-    via: &str,
-    reason: Option<&str>,
-    us: &dyn Fn(&NameAddr<'_>) -> bool,
-) -> Bytes {
+pub(crate) fn in_dialog(method: &str, answer: &Message, number: u32, via: &str, reason: Option<&str>, before_us: usize) -> Bytes {
     let mut out = BytesMut::with_capacity(512);
     let contact = answer.addresses(Name::Contact).find_map(Result::ok);
     let to = answer.to().ok();
@@ -60,7 +53,8 @@ pub(crate) fn in_dialog(
         put(&mut out, &["\r\n", name.as_str(), ": ", answer.first(name).unwrap_or_default()]);
     }
     put(&mut out, &["\r\nCSeq: ", &number.to_string(), " ", method, "\r\nMax-Forwards: 70\r\n"]);
-    for route in routes_to_callee(answer, us) {
+    let mut routes: Vec<&str> = answer.list(Name::RecordRoute).take(before_us).collect();
+    while let Some(route) = routes.pop() {
         put(&mut out, &["Route: ", route, "\r\n"]);
     }
     if let Some(reason) = reason {
@@ -68,15 +62,6 @@ pub(crate) fn in_dialog(
     }
     put(&mut out, &["Content-Length: 0\r\n\r\n"]);
     out.freeze()
-}
-
-/// The Record-Route values that stand above ours, nearest hop first; none if ours is missing.
-fn routes_to_callee<'m>(answer: &'m Message, us: &dyn Fn(&NameAddr<'_>) -> bool) -> Vec<&'m str> {
-    let mut routes: Vec<&str> = answer.list(Name::RecordRoute).collect();
-    let ours = routes.iter().position(|text| NameAddr::parse(text).is_some_and(|route| us(&route)));
-    routes.truncate(ours.unwrap_or(0));
-    routes.reverse();
-    routes
 }
 
 fn put(out: &mut BytesMut, parts: &[&str]) {

@@ -1,15 +1,16 @@
 //! The response context of one request (RFC 3261 §16.2): its branches, its best answer, its timers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use locate::NextHop;
 use sip::{Message, Name, Reply, Status};
 use smallvec::SmallVec;
 
 use crate::{
-    Flow, Target,
+    Flow, Target, Wanted,
     branch::BranchId,
-    client::{Branch, BranchState, Cancel, Why},
+    client::{Branch, BranchState, Cancel, Rest, Why},
     desk::Desk,
     key::ServerKey,
     request::{self, Outgoing, Plan},
@@ -121,7 +122,7 @@ impl Context {
 
     /// When something is due: the first open branch, or what the whole waits for once none is open.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        let open = self.branches.iter().filter(|branch| branch.is_pending()).map(|branch| branch.deadline).min();
+        let open = self.branches.iter().filter(|branch| branch.is_sent()).map(|branch| branch.deadline).min();
         open.or(match self.state {
             State::Proceeding => None,
             State::Completed(until) | State::Accepted(until) => Some(until),
@@ -196,19 +197,69 @@ impl Context {
         desk.counters.branches += 1;
         let sent = bytes.len();
         desk.send(target.flow(), bytes);
-        let timers = desk.settings.timers;
-        let deadline = now + if self.is_invite { timers.invite } else { timers.non_invite };
-        let (flow, Target { uri, path, .. }) = (target.flow(), target);
+        let deadline = now + self.patience(&target, desk);
+        let rest = (!target.otherwise.is_empty()).then(|| Box::new(Rest { target: target.clone(), plan: plan.clone(), breadth }));
+        let Target { hop, uri, path, .. } = target;
         let (state, cancel) = (BranchState::Calling, Cancel::No);
-        self.branches.push(Branch { flow, uri, path, way, sent, waiting: 0, state, cancel, deadline });
+        self.branches.push(Branch { hop, uri, path, way, sent, waiting: 0, state, cancel, deadline, rung: false, rest });
+    }
+
+    /// How long a branch waits for the first word (RFC 3261 §17.1, timers B and F).
+    fn patience(&self, target: &Target, desk: &Desk) -> Duration {
+        let timers = desk.settings.timers;
+        match self.is_invite {
+            true if !target.otherwise.is_empty() => timers.server,
+            true => timers.invite,
+            false => timers.non_invite,
+        }
     }
 
     /// A branch is over without a response that could be passed on.
     pub(crate) fn fail(&mut self, index: usize, status: Status, desk: &mut Desk) {
-        if let Some(branch) = self.branches.get_mut(index) {
-            branch.state = BranchState::Done;
+        let Some(branch) = self.branches.get(index) else { return };
+        let unheard = branch.state == BranchState::Calling;
+        if unheard && self.looks_on(index, desk) {
+            return;
         }
-        self.consider(Best::own(status), desk);
+        let branch = &mut self.branches[index];
+        let unreachable = unheard && status == Status::FLOW_FAILED && branch.is_to_server();
+        branch.state = BranchState::Done;
+        self.consider(if unreachable { Best::unreachable() } else { Best::own(status) }, desk);
+    }
+
+    /// Whether the next server is asked instead (RFC 3263 §4.3). Nobody may have heard of the request yet, and the caller must
+    /// still want it.
+    pub(crate) fn looks_on(&mut self, index: usize, desk: &mut Desk) -> bool {
+        let Some(branch) = self.branches.get_mut(index) else { return false };
+        if self.state != State::Proceeding || self.caller_gone || branch.cancel != Cancel::No {
+            return false;
+        }
+        let others = branch.rest.as_mut().map(|rest| &mut rest.target.otherwise);
+        let Some(others) = others.filter(|others| !others.is_empty()) else { return false };
+        let (server, size) = (others.remove(0), branch.sent);
+        branch.state = BranchState::Looking;
+        desk.wanted.push_back(Wanted { server, size, context: self.number, index });
+        true
+    }
+
+    /// The next server can be reached on this connection, or not at all.
+    pub(crate) fn reached(&mut self, wanted: Wanted, flow: Option<Flow>, desk: &mut Desk, now: Instant) -> Fate {
+        let (index, invite) = (wanted.index, self.is_invite);
+        let Some(branch) = self.branches.get_mut(index).filter(|branch| branch.state == BranchState::Looking) else {
+            return Fate::Stays;
+        };
+        if let Some(flow) = flow {
+            branch.state = if invite && branch.deadline <= now { BranchState::Abandoned } else { BranchState::Done };
+            if let (Some(rest), Some(message)) = (branch.rest.take(), self.message()) {
+                let Rest { target, plan, breadth } = *rest;
+                let target = Target { hop: NextHop::Server { name: wanted.server, flow }, ..target };
+                self.start_branch(&message, target, &plan, breadth, desk, now);
+            }
+        } else if !self.looks_on(index, desk) {
+            self.branches[index].state = BranchState::Done;
+            self.consider(Best::unreachable(), desk);
+        }
+        self.conclude(desk, now)
     }
 
     /// A final failure joins the others (RFC 3261 §16.7 steps 5 and 6).
@@ -247,7 +298,7 @@ impl Context {
     pub(crate) fn handle_flow_gone(&mut self, flow: Flow, desk: &mut Desk) {
         for index in 0..self.branches.len() {
             let branch = &mut self.branches[index];
-            if branch.flow != flow {
+            if branch.flow() != flow || branch.state == BranchState::Looking {
                 continue;
             }
             if branch.is_pending() {
@@ -262,7 +313,7 @@ impl Context {
     pub(crate) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Fate {
         for index in 0..self.branches.len() {
             let branch = &self.branches[index];
-            if !branch.is_pending() || branch.deadline > now {
+            if !branch.is_sent() || branch.deadline > now {
                 continue;
             }
             match (branch.state, branch.cancel) {

@@ -3,9 +3,10 @@
 use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
+use locate::NextHop;
 
 use crate::{
-    Counters, Flow, Settings,
+    Counters, Flow, Settings, Wanted,
     branch::{BranchId, Branches},
     key::Seed,
     secret::{Generator, Secret},
@@ -24,6 +25,8 @@ pub(crate) struct Desk {
     /// Reused for the values of new headers.
     pub(crate) scratch: String,
     queue: VecDeque<(Flow, Bytes)>,
+    /// Requests that look for another server.
+    pub(crate) wanted: VecDeque<Wanted>,
     numbers: u64,
 }
 
@@ -32,14 +35,14 @@ impl Desk {
         let secret = Secret::new(key);
         let mut random = Generator::new(&secret);
         Self {
-            names: Names::new(&settings.sent_by, &settings.aliases),
+            names: Names::new(&settings),
             branches: Branches::new(&secret),
             tokens: Tokens::new(&secret, now, settings.timers.token_age_max),
             seed: Seed::new(&secret),
-
             counters: Counters::default(),
             scratch: String::new(),
             queue: VecDeque::new(),
+            wanted: VecDeque::new(),
             // Phones see these numbers; they shall not read from them how long we run. 48 bits leave room to count.
             numbers: u64::from_be_bytes(random.take()) >> 16,
             random,
@@ -71,12 +74,20 @@ impl Desk {
         format!("{:016x}", self.seed.hash(["to tag", number_text(context, &mut digits)]))
     }
 
-    /// Writes `SIP/2.0/TLS host:port;branch=…` for a request that goes to `flow`.
-    pub(crate) fn write_via(&self, id: BranchId, flow: Flow, out: &mut String) {
+    /// What whoever is there calls us.
+    pub(crate) fn sent_by(&self, hop: &NextHop) -> &str {
+        match hop {
+            NextHop::Flow(_) => &self.settings.sent_by,
+            NextHop::Server { .. } => &self.settings.sent_by_to_servers,
+        }
+    }
+
+    /// Writes `SIP/2.0/TLS host:port;branch=…` for a request that goes there.
+    pub(crate) fn write_via(&self, id: BranchId, hop: &NextHop, out: &mut String) {
         out.push_str("SIP/2.0/TLS ");
-        out.push_str(&self.settings.sent_by);
+        out.push_str(self.sent_by(hop));
         out.push_str(";branch=");
-        self.branches.write(id, flow, out);
+        self.branches.write(id, hop.flow(), out);
     }
 }
 

@@ -6,7 +6,7 @@ use sip::{Message, Name, Status, sdp::Unprotected};
 
 use crate::{
     MediaPolicy,
-    client::{BranchState, Why},
+    client::{BranchState, Cancel, Why},
     context::{Context, Fate, State},
     desk::Desk,
     request,
@@ -47,12 +47,28 @@ impl Incoming<'_> {
             (BranchState::Calling | BranchState::Proceeding, 2) if context.is_invite => self.answered(context, desk, now),
             (BranchState::Calling | BranchState::Proceeding, 2) => self.done(context, desk, now),
             (BranchState::Calling | BranchState::Proceeding, _) => self.failed(context, desk, now),
-            (BranchState::Accepted | BranchState::Done, 2) if context.is_invite => self.answered(context, desk, now),
-            (BranchState::Accepted | BranchState::Done, _) => {
+            (BranchState::Accepted | BranchState::Looking | BranchState::Abandoned | BranchState::Done, 2) if context.is_invite => {
+                self.answered(context, desk, now)
+            }
+            (BranchState::Abandoned, 1) => self.woke_up(context, desk, now),
+            (BranchState::Abandoned, _) => {
+                context.acknowledge(self.index, self.message, desk);
+                context.branches[self.index].state = BranchState::Done;
+                Fate::Stays
+            }
+            (BranchState::Accepted | BranchState::Looking | BranchState::Done, _) => {
                 desk.counters.stray_responses += 1;
                 Fate::Stays
             }
         }
+    }
+
+    /// A server that nothing was heard of for too long works on the call after all, while another one does.
+    fn woke_up(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
+        if context.branches[self.index].cancel != Cancel::Sent {
+            context.send_cancel(self.index, Why::GivenUp, desk, now);
+        }
+        Fate::Stays
     }
 
     fn provisional(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
@@ -91,8 +107,9 @@ impl Incoming<'_> {
             desk.counters.stray_responses += 1;
             return Fate::Stays;
         }
-        let branch_done = context.branches.get(self.index).is_none_or(|branch| branch.state == BranchState::Done);
-        if branch_done || context.caller_gone || matches!(context.state, State::Completed(_)) {
+        let given_up = [BranchState::Done, BranchState::Looking, BranchState::Abandoned];
+        let given_up = context.branches.get(self.index).is_none_or(|branch| given_up.contains(&branch.state));
+        if given_up || context.caller_gone || matches!(context.state, State::Completed(_)) {
             desk.counters.late_answers += 1;
             context.hang_up(self.index, self.message, "SIP;cause=487;text=\"Nobody waits for this call any more\"", desk);
             context.branches[self.index].state = BranchState::Done;
@@ -142,6 +159,10 @@ impl Incoming<'_> {
     fn failed(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
         if context.is_invite {
             context.acknowledge(self.index, self.message, desk);
+        }
+        let heard = context.branches[self.index].rung;
+        if self.status == Status::SERVICE_UNAVAILABLE && !heard && context.looks_on(self.index, desk) {
+            return context.conclude(desk, now);
         }
         context.branches[self.index].state = BranchState::Done;
         context.consider(Best::received(self.status, self.message, desk.settings.limits.challenges_max), desk);

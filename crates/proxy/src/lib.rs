@@ -25,9 +25,9 @@ mod table;
 mod token;
 
 pub use counters::Counters;
-pub use plan::{Forward, NewRequest, Target};
+pub use plan::{Forward, NewRequest, Target, Wanted};
 pub use proxy::Proxy;
 pub use registrar::{Flow, UserName};
-pub use settings::{Limits, Settings, Timers};
-pub use token::{Leg, Route};
+pub use settings::{FlowLimits, Limits, Settings, Timers};
+pub use token::{End, Leg, Route};
 pub use topology::MediaPolicy;

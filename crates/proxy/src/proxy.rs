@@ -6,19 +6,18 @@ use bytes::Bytes;
 use sip::{Message, Name, Reply, Status, sdp::Unprotected};
 
 use crate::{
-    Counters, Flow, Forward, NewRequest, Route, Settings, Target,
+    Counters, Flow, Forward, MediaPolicy, NewRequest, Route, Settings, Target, Wanted,
     branch::BranchId,
     context::{Context, Fate, State},
     desk::Desk,
     incoming::{Incoming, check_media},
     key::ServerKey,
     request::{self, Outgoing, Plan},
+    response::RETRY_AFTER,
     table::Table,
     token,
 };
 
-/// How long a caller who met a full table should wait before trying again, in seconds.
-const RETRY_AFTER: &str = "5";
 /// How much of a caller's Reason goes on with the CANCEL, in bytes.
 const REASON_BYTES_MAX: usize = 256;
 
@@ -126,7 +125,8 @@ impl Proxy {
         self.desk.send(request.flow, response.clone());
         let success = response.get(8..9) == Some(b"2");
         let limits = self.desk.settings.limits;
-        let room = self.table.len() < limits.transactions_max && self.table.share_of(request.flow).answered < limits.answers_per_flow_max;
+        let own = self.table.limits_of(request.flow, &limits);
+        let room = self.table.len() < limits.transactions_max && self.table.share_of(request.flow).answered < own.answers_max;
         let room = room && self.table.remembered() + response.len() <= limits.answers_bytes_max;
         if method == "INVITE" && !success && room {
             let number = self.desk.number();
@@ -180,12 +180,11 @@ impl Proxy {
     /// Leaves out the devices that have not even heard what was sent to them before. `true` when no device is left
     /// because of that.
     fn leave_out_busy(&mut self, message: &Message, targets: &mut Vec<Target>) -> bool {
-        let limits = &self.desk.settings.limits;
         let (before, size) = (targets.len(), message.as_bytes().len());
-        if message.method() == "ACK" && size > limits.ack_bytes_max {
+        if message.method() == "ACK" && size > self.desk.settings.limits.ack_bytes_max {
             targets.clear();
         }
-        targets.retain(|target| self.table.unheard(target.flow()) + size <= limits.unheard_bytes_per_flow_max);
+        targets.retain(|target| self.has_room(target.flow(), size));
         self.desk.counters.targets_left_out += (before - targets.len()) as u64;
         before > 0 && targets.is_empty()
     }
@@ -211,11 +210,12 @@ impl Proxy {
 
     fn is_full(&self, request: &NewRequest) -> bool {
         let limits = &self.desk.settings.limits;
+        let own = self.table.limits_of(request.flow, limits);
         let (share, size) = (self.table.share_of(request.flow), request.message.as_bytes().len());
         self.table.len() >= limits.transactions_max
-            || share.forwarded >= limits.transactions_per_flow_max
+            || share.forwarded >= own.transactions_max
             || self.table.held() + size > limits.bytes_max
-            || share.held + size > limits.bytes_per_flow_max
+            || share.held + size > own.bytes_max
     }
 
     fn refuse(&mut self, request: NewRequest, status: Status, now: Instant) {
@@ -253,7 +253,7 @@ impl Proxy {
             return;
         };
         let (number, index) = (id.context, usize::from(id.index));
-        let known = self.table.get_mut(number).filter(|context| context.branches.get(index).is_some_and(|branch| branch.flow == flow));
+        let known = self.table.get_mut(number).filter(|context| context.branches.get(index).is_some_and(|branch| branch.flow() == flow));
         let (Some(context), Some(status)) = (known, message.status()) else {
             self.desk.counters.stray_responses += 1;
             return;
@@ -293,9 +293,40 @@ impl Proxy {
         check_media(self.desk.settings.media, message)
     }
 
+    /// This connection is a link with a server: many users speak over it.
+    pub fn handle_link(&mut self, flow: Flow) {
+        self.table.add_link(flow);
+    }
+
+    /// Whether as many bytes may still be sent to this connection: more wait there for a first word otherwise than should.
+    #[must_use]
+    pub fn has_room(&self, flow: Flow, size: usize) -> bool {
+        self.table.unheard(flow) + size <= self.table.limits_of(flow, &self.desk.settings.limits).unheard_bytes_max
+    }
+
+    /// The next request that looks for another server, because the one before could not do.
+    pub fn poll_wanted(&mut self) -> Option<Wanted> {
+        self.desk.wanted.pop_front()
+    }
+
+    /// That server can be reached on this connection, or not at all.
+    pub fn reached(&mut self, wanted: Wanted, flow: Option<Flow>, now: Instant) {
+        self.now = now;
+        let number = wanted.context;
+        let Some(context) = self.table.get_mut(number) else { return };
+        let fate = context.reached(wanted, flow, &mut self.desk, now);
+        self.settle(number, fate);
+    }
+
+    /// What is asked of media from now on.
+    pub fn set_media(&mut self, media: MediaPolicy) {
+        self.desk.settings.media = media;
+    }
+
     /// A connection is gone: what was sent over it fails, and what came in over it is taken back.
     pub fn handle_closed(&mut self, flow: Flow, now: Instant) {
         self.now = now;
+        self.table.remove_link(flow);
         for number in self.table.on(flow) {
             let Some(context) = self.table.get_mut(number) else { continue };
             context.handle_flow_gone(flow, &mut self.desk);

@@ -3,10 +3,11 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use locate::NextHop;
 use sip::{Credentials, Message, Name, NameAddr, Rewrite, Uri};
 
 use crate::{
-    Flow, Target, UserName,
+    End, Flow, Target,
     branch::BranchId,
     desk::{Desk, number_text},
     key::Seed,
@@ -19,7 +20,7 @@ const HOPS: u8 = 70;
 /// What is the same on all branches of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) caller: Option<UserName>,
+    pub(crate) caller: Option<End>,
     pub(crate) asserted: Option<String>,
     pub(crate) reached_as: Option<Arc<str>>,
     pub(crate) record_route: bool,
@@ -93,7 +94,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     let target = outgoing.target;
     let mut scratch = std::mem::take(&mut desk.scratch);
     scratch.clear();
-    let via = noted(&mut scratch, |out| desk.write_via(outgoing.id, target.flow(), out));
+    let via = noted(&mut scratch, |out| desk.write_via(outgoing.id, &target.hop, out));
     let record_routes = write_record_routes(message, plan, outgoing, desk, now, &mut scratch);
     let mut digits = [[0; 20]; 2];
     let [hops_digits, breadth_digits] = &mut digits;
@@ -109,7 +110,7 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
         rewrite.push(Name::RecordRoute, &scratch[range]);
     }
     reroute(&mut rewrite, message, target, desk);
-    identify(&mut rewrite, message, plan);
+    identify(&mut rewrite, message, plan, &target.hop);
     uncommand(&mut rewrite);
     for name in [Name::Authorization, Name::ProxyAuthorization] {
         rewrite.remove_where(name, |text| is_for_us(text, desk.settings.realm.as_deref()));
@@ -144,8 +145,8 @@ fn write_record_routes(
         return [None, None];
     }
     let token = token..out.len();
-    let sent_by = &desk.settings.sent_by;
-    let (callee_side, caller_side) = (target.reached_as.as_deref().unwrap_or(sent_by), plan.reached_as.as_deref().unwrap_or(sent_by));
+    let callee_side = target.reached_as.as_deref().unwrap_or(desk.sent_by(&target.hop));
+    let caller_side = plan.reached_as.as_deref().unwrap_or(&desk.settings.sent_by);
     let mut value = |host: &str| {
         noted(out, |out| {
             out.push_str("<sip:");
@@ -161,10 +162,12 @@ fn write_record_routes(
 
 fn write_token(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mut Desk, now: Instant, out: &mut String) -> Option<()> {
     let target = outgoing.target;
-    let (Some(caller), Some(callee), true) = (&plan.caller, &target.user, plan.record_route) else { return None };
-    let from = message.from().ok()?;
-    let token =
-        Token { caller: Leg { flow: outgoing.source, user: caller.clone() }, callee: Leg { flow: target.flow(), user: callee.clone() } };
+    if !plan.record_route {
+        return None;
+    }
+    let caller = Leg { flow: outgoing.source, end: plan.caller.clone()? };
+    let callee = Leg { flow: target.flow(), end: target.end()? };
+    let (token, from) = (Token { caller, callee }, message.from().ok()?);
     let dialog = dialog_hash(&desk.seed, message.call_id().ok()?, from.tag().unwrap_or_default());
     desk.tokens.write(&token, dialog, &mut desk.random, now, out)
 }
@@ -184,9 +187,13 @@ fn reroute<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, target: &'m Targ
 }
 
 /// What only a trusted server may say about the caller is said by us or not at all (RFC 3325 §5, row N16).
-fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan) {
+fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan, hop: &NextHop) {
     unvouch(rewrite, message);
-    if let Some(asserted) = plan.asserted.as_deref().filter(|_| !asks_for_privacy(message)) {
+    let may_know = match hop {
+        NextHop::Flow(_) => !asks_for_privacy(message),
+        NextHop::Server { .. } => true,
+    };
+    if let Some(asserted) = plan.asserted.as_deref().filter(|_| may_know) {
         rewrite.push(Name::PAssertedIdentity, asserted);
     }
 }

@@ -5,6 +5,9 @@ use sip::{Message, Name, Reply, Rewrite, Status, sdp::Unprotected};
 
 use crate::{Settings, request};
 
+/// How long a caller who met a full table or an unreachable server should wait before trying again, in seconds.
+pub(crate) const RETRY_AFTER: &str = "5";
+
 /// The best final response so far (RFC 3261 §16.7 step 6), and the challenges of all.
 #[derive(Debug)]
 pub(crate) struct Best {
@@ -12,13 +15,20 @@ pub(crate) struct Best {
     /// What came in; `None` when the failure is our own finding.
     response: Option<Bytes>,
     warning: Option<Unprotected>,
+    /// Nobody was reached who could have said anything: it is worth trying again.
+    again: bool,
     challenges: Vec<(Name, String)>,
 }
 
 impl Best {
     /// A failure that nobody sent.
     pub(crate) fn own(status: Status) -> Self {
-        Self { status, response: None, warning: None, challenges: Vec::new() }
+        Self { status, response: None, warning: None, again: false, challenges: Vec::new() }
+    }
+
+    /// No server of those that would do can be reached.
+    pub(crate) fn unreachable() -> Self {
+        Self { again: true, ..Self::own(Status::SERVICE_UNAVAILABLE) }
     }
 
     /// A branch whose answer was taken back because of its media (row N26).
@@ -30,7 +40,7 @@ impl Best {
     pub(crate) fn received(status: Status, message: &Message, challenges_max: usize) -> Self {
         let asks = status == Status::UNAUTHORIZED || status == Status::PROXY_AUTHENTICATION_REQUIRED;
         let challenges = if asks { challenges_of(message).take(challenges_max).collect() } else { Vec::new() };
-        Self { status, response: Some(Bytes::copy_from_slice(message.as_bytes())), warning: None, challenges }
+        Self { status, response: Some(Bytes::copy_from_slice(message.as_bytes())), warning: None, again: false, challenges }
     }
 
     /// Keeps the better of both, and the challenges of both.
@@ -64,6 +74,7 @@ impl Best {
         let is_invite = request.method() == "INVITE";
         let received = self.response.as_ref().and_then(|bytes| Message::parse(bytes.clone()).ok());
         match (self.status, received) {
+            (status, None) if self.again => Reply::to(request, status, to_tag).header(Name::RetryAfter, RETRY_AFTER).finish(),
             // RFC 3261 §16.7 step 6: the caller must not conclude that this server is unavailable.
             (Status::SERVICE_UNAVAILABLE, _) => Reply::to(request, Status::SERVER_INTERNAL_ERROR, to_tag).finish(),
             // RFC 4320 §4.1: 408 is never sent to a request other than INVITE.

@@ -9,6 +9,8 @@ use crate::MediaPolicy;
 pub struct Settings {
     /// `sip.verbund.test:5061`: what our Via and Record-Route say.
     pub sent_by: String,
+    /// The same for other servers: their port is another one (row N11).
+    pub sent_by_to_servers: String,
     /// Our digest realm: credentials for it go no further. `None`: no credentials go further at all.
     pub realm: Option<String>,
     /// Other names, `host` or `host:port`, that mean us in a Route: the SIP domain. Addresses always do.
@@ -25,7 +27,8 @@ impl Settings {
     /// Default timers and limits, no aliases, no realm.
     #[must_use]
     pub fn new(sent_by: String, media: MediaPolicy) -> Self {
-        Self { sent_by, realm: None, aliases: Vec::new(), media, timers: Timers::DEFAULT, limits: Limits::DEFAULT }
+        let sent_by_to_servers = sent_by.clone();
+        Self { sent_by, sent_by_to_servers, realm: None, aliases: Vec::new(), media, timers: Timers::DEFAULT, limits: Limits::DEFAULT }
     }
 }
 
@@ -34,6 +37,8 @@ impl Settings {
 pub struct Timers {
     /// B: an INVITE without any response.
     pub invite: Duration,
+    /// The same towards a server when another one would do: it answers 100 at once, or it is not there.
+    pub server: Duration,
     /// F: another request without a final response. A little shorter than the caller's own 32 s, so that
     /// our answer still finds somebody waiting (RFC 4320 tells why a later one is worse than none).
     pub non_invite: Duration,
@@ -53,6 +58,7 @@ impl Timers {
     /// The standard's, with T1 = 500 ms.
     pub const DEFAULT: Self = Self {
         invite: Duration::from_secs(32),
+        server: Duration::from_secs(8),
         non_invite: Duration::from_secs(30),
         ringing: Duration::from_secs(190),
         acknowledge: Duration::from_secs(32),
@@ -73,21 +79,15 @@ impl Default for Timers {
 pub struct Limits {
     /// Requests under way at one time, everyone's together. More are answered 503.
     pub transactions_max: usize,
-    /// Requests under way that one flow sent. More are answered 503; a server link or a load generator
-    /// carries many users, so it is not small.
-    pub transactions_per_flow_max: usize,
     /// Bytes of the requests under way, everyone's together. More are answered 503.
     pub bytes_max: usize,
-    /// Bytes of the requests under way that one flow sent. More are answered 503.
-    pub bytes_per_flow_max: usize,
-    /// Failures of our own that wait for an ACK from one flow. Beyond it they are sent and forgotten: a
-    /// stranger who never acknowledges a 407 shall cost nothing.
-    pub answers_per_flow_max: usize,
-    /// Bytes of those answers, everyone's together. Beyond it they are sent and forgotten as well.
+    /// What a client's connection may take of all this. A gateway or a load generator carries many users, so it is not small.
+    pub client: FlowLimits,
+    /// What one link with a server may take: the users of a whole pool speak over it, and four such links at full stretch
+    /// still leave room for everybody else.
+    pub link: FlowLimits,
+    /// Bytes of failures of our own that wait for an ACK, everyone's together. Beyond it they are sent and forgotten.
     pub answers_bytes_max: usize,
-    /// Bytes of requests on their way to one flow that has said nothing to them yet. Less than what waits for a slow
-    /// reader before it is cut off: otherwise whoever writes fast could cut off whom they write to. More are answered 503.
-    pub unheard_bytes_per_flow_max: usize,
     /// An ACK for a 2xx, which nothing is ever heard of. Larger ones are dropped.
     pub ack_bytes_max: usize,
     /// Bytes of provisional responses and of repeated answers that one request may bring its caller, the last not counted.
@@ -102,16 +102,36 @@ pub struct Limits {
     pub challenges_max: usize,
 }
 
+/// What one connection can make grow, and how far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FlowLimits {
+    /// Requests under way that it sent. More are answered 503.
+    pub transactions_max: usize,
+    /// Bytes of the requests under way that it sent. More are answered 503.
+    pub bytes_max: usize,
+    /// Failures of our own that wait for an ACK from it. Beyond it they are sent and forgotten: a stranger who never
+    /// acknowledges a 407 shall cost nothing.
+    pub answers_max: usize,
+    /// Bytes of requests on their way to it that it has said nothing to yet. Less than what waits for a slow reader before it
+    /// is cut off: otherwise whoever writes fast could cut off whom they write to. More are answered 503.
+    pub unheard_bytes_max: usize,
+}
+
+impl FlowLimits {
+    /// A client's.
+    pub const CLIENT: Self = Self { transactions_max: 50_000, bytes_max: 64 << 20, answers_max: 256, unheard_bytes_max: 896 << 10 };
+    /// A server's. Half a second of the largest burst of a pool waits for it.
+    pub const LINK: Self = Self { transactions_max: 100_000, bytes_max: 192 << 20, answers_max: 8192, unheard_bytes_max: 14 << 20 };
+}
+
 impl Limits {
     /// Room for ten thousand calls a second.
     pub const DEFAULT: Self = Self {
         transactions_max: 500_000,
-        transactions_per_flow_max: 50_000,
         bytes_max: 1 << 30,
-        bytes_per_flow_max: 64 << 20,
-        answers_per_flow_max: 256,
+        client: FlowLimits::CLIENT,
+        link: FlowLimits::LINK,
         answers_bytes_max: 64 << 20,
-        unheard_bytes_per_flow_max: 896 << 10,
         ack_bytes_max: 16 << 10,
         told_bytes_max: 128 << 10,
         branches_max: 60,

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{Flow, context::Context, key::ServerKey};
+use crate::{Flow, FlowLimits, Limits, context::Context, key::ServerKey};
 
 /// Spreads numbers that nobody outside can choose: our own counters, and keyed hashes.
 #[derive(Default)]
@@ -43,6 +43,8 @@ pub(crate) struct Table {
     by_flow: BTreeSet<(Flow, u64)>,
     timers: BTreeSet<(Instant, u64)>,
     shares: Map<Flow, Share>,
+    /// Which flows are links with servers.
+    links: Map<Flow, ()>,
     held: usize,
     /// Bytes of the answers of our own that are remembered.
     remembered: usize,
@@ -89,6 +91,19 @@ impl Table {
         self.by_key.get(key).copied()
     }
 
+    pub(crate) fn add_link(&mut self, flow: Flow) {
+        self.links.insert(flow, ());
+    }
+
+    pub(crate) fn remove_link(&mut self, flow: Flow) {
+        self.links.remove(&flow);
+    }
+
+    /// What this flow may take.
+    pub(crate) fn limits_of<'l>(&self, flow: Flow, limits: &'l Limits) -> &'l FlowLimits {
+        if self.links.contains_key(&flow) { &limits.link } else { &limits.client }
+    }
+
     pub(crate) fn share_of(&self, flow: Flow) -> Share {
         self.shares.get(&flow).copied().unwrap_or_default()
     }
@@ -109,12 +124,12 @@ impl Table {
     pub(crate) fn settle(&mut self, number: u64) {
         let Some(context) = self.contexts.get_mut(&number) else { return };
         for branch in context.branches.iter().skip(context.linked) {
-            self.by_flow.insert((branch.flow, number));
+            self.by_flow.insert((branch.flow(), number));
         }
         context.linked = context.branches.len();
         for branch in &mut context.branches {
             let unheard = branch.unheard();
-            Self::count_unheard(&mut self.unheard, branch.flow, branch.waiting, unheard);
+            Self::count_unheard(&mut self.unheard, branch.flow(), branch.waiting, unheard);
             branch.waiting = unheard;
         }
         let size = context.size();
@@ -145,8 +160,8 @@ impl Table {
         }
         self.by_flow.remove(&(flow, number));
         for branch in &context.branches {
-            self.by_flow.remove(&(branch.flow, number));
-            Self::count_unheard(&mut self.unheard, branch.flow, branch.waiting, 0);
+            self.by_flow.remove(&(branch.flow(), number));
+            Self::count_unheard(&mut self.unheard, branch.flow(), branch.waiting, 0);
         }
         if context.is_own_answer {
             self.remembered -= context.last.len();

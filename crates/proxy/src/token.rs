@@ -1,24 +1,37 @@
 //! Record-Route tokens: both ends of a dialog, sealed into a URI.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use pki::Fqdn;
 use sip::{Host, Message, Name, Uri};
 
 use crate::{
-    Flow, UserName,
+    Flow, Settings, UserName,
     key::Seed,
     secret::{Generator, Secret},
 };
 
-/// One side of a dialog: a user's device, and the flow it was reached on.
+/// Who is at one side of a dialog.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// A user, with a device that is connected here.
+    User(UserName),
+    /// A server, and behind it whoever it speaks for.
+    Server(Arc<Fqdn>),
+}
+
+/// One side of a dialog: who, and the flow they were reached on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Leg {
     /// The flow when the dialog began. It may be gone by now.
     pub flow: Flow,
-    /// Whose device it is.
-    pub user: UserName,
+    /// Who is there.
+    pub end: End,
 }
 
 /// What the Route headers at the top of a request say about us.
@@ -60,8 +73,11 @@ pub(crate) struct Tokens {
 
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
-/// Seconds, dialog, two flows, two lengths, two names.
-const PLAIN_LEN_MAX: usize = 4 + 8 + 16 + 2 + 2 * 255;
+/// Seconds, dialog, two flows, two kinds, two lengths, two names.
+const PLAIN_LEN_MAX: usize = 4 + 8 + 16 + 2 + 2 + 2 * 255;
+/// What kind of name follows.
+const USER: u8 = 0;
+const SERVER: u8 = 1;
 const SEALED_LEN_MAX: usize = NONCE_LEN + PLAIN_LEN_MAX + TAG_LEN;
 
 impl Tokens {
@@ -80,8 +96,12 @@ impl Tokens {
         plain.extend_from_slice(&dialog.to_be_bytes());
         for leg in [&token.caller, &token.callee] {
             plain.extend_from_slice(&leg.flow.0.to_be_bytes());
-            plain.push(u8::try_from(leg.user.as_str().len()).ok()?);
-            plain.extend_from_slice(leg.user.as_str().as_bytes());
+            let (kind, name) = match &leg.end {
+                End::User(user) => (USER, user.as_str()),
+                End::Server(server) => (SERVER, server.as_str()),
+            };
+            plain.extend_from_slice(&[kind, u8::try_from(name.len()).ok()?]);
+            plain.extend_from_slice(name.as_bytes());
         }
         let nonce: [u8; NONCE_LEN] = random.take();
         let tag = self.key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut plain).ok()?;
@@ -117,10 +137,16 @@ fn take<'p, const N: usize>(plain: &mut &'p [u8]) -> Option<&'p [u8; N]> {
 
 fn leg(plain: &mut &[u8]) -> Option<Leg> {
     let flow = Flow(u64::from_be_bytes(*take(plain)?));
-    let [len] = *take(plain)?;
+    let [kind, len] = *take(plain)?;
     let (name, rest) = plain.split_at_checked(usize::from(len))?;
     *plain = rest;
-    Some(Leg { flow, user: UserName::parse(std::str::from_utf8(name).ok()?).ok()? })
+    let name = std::str::from_utf8(name).ok()?;
+    let end = match kind {
+        USER => End::User(UserName::parse(name).ok()?),
+        SERVER => End::Server(Fqdn::parse(name).ok()?.into()),
+        _ => return None,
+    };
+    Some(Leg { flow, end })
 }
 
 /// What a token is bound to: the Call-ID and the tag of whoever opened the dialog.
@@ -136,9 +162,10 @@ pub(crate) struct Names {
 
 impl Names {
     /// From `host` or `host:port`; what cannot be read names nobody.
-    pub(crate) fn new(sent_by: &str, aliases: &[String]) -> Self {
-        let names: Vec<_> = std::iter::once(sent_by).chain(aliases.iter().map(String::as_str)).filter_map(own_name).collect();
-        Self { port: own_name(sent_by).and_then(|(_, port)| port), names }
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let own = [&settings.sent_by, &settings.sent_by_to_servers];
+        let names: Vec<_> = own.into_iter().chain(&settings.aliases).filter_map(|text| own_name(text)).collect();
+        Self { port: own_name(&settings.sent_by).and_then(|(_, port)| port), names }
     }
 
     /// Whether this URI means us: a name of ours with our port or none, or an address. A phone that was told an
@@ -154,9 +181,20 @@ impl Names {
             }
     }
 
-    /// How many of the topmost Route values mean us. They are popped.
+    /// How many of the topmost Route values mean us. They are popped. Behind a token of ours an address means us only if it
+    /// bears the same one, as the second of a pair does: what else stands there is some server's behind us.
     pub(crate) fn own_routes(&self, message: &Message) -> usize {
-        message.addresses(Name::Route).take_while(|route| route.as_ref().is_ok_and(|route| self.mean_us(&route.uri))).count()
+        let (mut token, mut count) = (None, 0);
+        for route in message.addresses(Name::Route).map_while(Result::ok) {
+            let uri = &route.uri;
+            let same = token.is_none() || matches!(uri.host, Host::Name(_)) || uri.user == token;
+            if !same || !self.mean_us(uri) {
+                break;
+            }
+            token = token.or(uri.user);
+            count += 1;
+        }
+        count
     }
 }
 

@@ -26,7 +26,7 @@ fn a_full_server_says_so_and_when_to_come_back() {
 
 #[test]
 fn one_connection_cannot_fill_the_server() {
-    let mut scene = Scene::with(|settings| settings.limits.transactions_per_flow_max = 2);
+    let mut scene = Scene::with(|settings| settings.limits.client.transactions_max = 2);
     for n in 1..=2 {
         scene.send(ALICE, &numbered("MESSAGE", n), &[device(BOB, 1000)]);
         scene.expect_method(BOB, "MESSAGE");
@@ -39,7 +39,7 @@ fn one_connection_cannot_fill_the_server() {
 
 #[test]
 fn large_requests_fill_a_server_sooner() {
-    let mut scene = Scene::with(|settings| settings.limits.bytes_per_flow_max = 4000);
+    let mut scene = Scene::with(|settings| settings.limits.client.bytes_max = 4000);
     let mut large = numbered("MESSAGE", 1);
     large.body = "x".repeat(3000);
     scene.send(ALICE, &large, &[device(BOB, 1000)]);
@@ -65,7 +65,7 @@ fn a_full_server_still_lets_an_ack_through() {
 
 #[test]
 fn a_stranger_who_never_acknowledges_costs_a_bounded_amount() {
-    let mut scene = Scene::with(|settings| settings.limits.answers_per_flow_max = 3);
+    let mut scene = Scene::with(|settings| settings.limits.client.answers_max = 3);
     for n in 1..=10 {
         let ask = numbered("INVITE", n);
         let request = scene.ask(ALICE, &ask);
@@ -128,7 +128,7 @@ fn refusals_that_wait_for_an_ack_are_bounded_in_bytes() {
 
 #[test]
 fn nobody_is_written_to_faster_than_they_listen() {
-    let mut scene = Scene::with(|settings| settings.limits.unheard_bytes_per_flow_max = 8000);
+    let mut scene = Scene::with(|settings| settings.limits.client.unheard_bytes_max = 8000);
     let mut large = numbered("MESSAGE", 1);
     large.body = "x".repeat(3000);
     let mut sent = Vec::new();

@@ -13,5 +13,6 @@ mod media;
 mod property;
 mod routes;
 mod scene;
+mod servers;
 mod timers;
 mod transactions;

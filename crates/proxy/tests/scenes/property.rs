@@ -125,6 +125,7 @@ impl World {
             path: vec![],
             user: Some(user("bob")),
             reached_as: None,
+            otherwise: Vec::new(),
         };
         let targets: Vec<_> = devices.iter().map(target).collect();
         let flow = self.flows[from];

@@ -175,7 +175,7 @@ fn the_longest_names_still_fit() {
     let request = scene.ask(ALICE, &Ask::invite());
     let mut target = device(BOB, 1000);
     target.user = Some(user(&long));
-    let plan = proxy::Forward { caller: Some(user(&long)), ..crate::scene::plan(&[target]) };
+    let plan = proxy::Forward { caller: Some(proxy::End::User(user(&long))), ..crate::scene::plan(&[target]) };
     scene.proxy.forward(request, plan, scene.now);
     scene.expect_status(ALICE, 100);
     let sent = scene.expect_method(BOB, "INVITE");

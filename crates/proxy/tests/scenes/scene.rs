@@ -1,10 +1,13 @@
 //! The stage: a proxy, flows with phones at their ends, and a clock that jumps.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use locate::NextHop;
-use proxy::{Flow, Forward, Leg, MediaPolicy, NewRequest, Proxy, Route, Settings, Target, UserName};
+use proxy::{End, Flow, Forward, Leg, MediaPolicy, NewRequest, Proxy, Route, Settings, Target, UserName};
 use sip::{Message, Name};
 
 pub(crate) const ALICE: Flow = Flow(1);
@@ -240,19 +243,36 @@ pub(crate) fn device(flow: Flow, q: u16) -> Target {
         path: Vec::new(),
         user: Some(user("bob")),
         reached_as: None,
+        otherwise: Vec::new(),
     }
+}
+
+/// A link with a server that knows where Bob is, and others that do as well.
+pub(crate) fn server(flow: Flow, name: &str, otherwise: &[&str]) -> Target {
+    Target {
+        hop: NextHop::Server { name: fqdn(name), flow },
+        uri: "sip:bob@verbund.test".to_owned(),
+        q: 1000,
+        path: Vec::new(),
+        user: None,
+        reached_as: None,
+        otherwise: otherwise.iter().map(|name| fqdn(name)).collect(),
+    }
+}
+
+pub(crate) fn fqdn(name: &str) -> Arc<pki::Fqdn> {
+    Arc::new(pki::Fqdn::parse(&format!("{name}.verbund.test")).unwrap())
 }
 
 /// The connection a target is reached on.
 pub(crate) fn flow_of(target: &Target) -> Flow {
-    let NextHop::Flow(flow) = target.hop;
-    flow
+    target.hop.flow()
 }
 
 pub(crate) fn plan(targets: &[Target]) -> Forward {
     Forward {
         targets: targets.to_vec(),
-        caller: Some(user("alice")),
+        caller: Some(End::User(user("alice"))),
         asserted: Some("<sip:alice@verbund.test>".to_owned()),
         reached_as: None,
         record_route: true,
@@ -260,7 +280,7 @@ pub(crate) fn plan(targets: &[Target]) -> Forward {
 }
 
 pub(crate) fn leg(flow: Flow, name: &str) -> Leg {
-    Leg { flow, user: user(name) }
+    Leg { flow, end: End::User(user(name)) }
 }
 
 /// A request that follows the Record-Route of a message it learnt it from.
