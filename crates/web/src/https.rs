@@ -1,56 +1,77 @@
-//! The HTTPS listener: accepts, shakes hands, serves, and ends in order.
+//! The HTTPS listener: accepts, shakes hands, asks the gate, serves, and ends in order.
 //!
 //! There is no clear text: bytes that are not TLS end the connection before anything of them is parsed (row N12).
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use metrics::{counter, gauge};
+use pki::{CertificateDer, Fqdn};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use trust::tls::Outcome;
+use trust::{Peer, Refusal};
 
 use crate::connection::{self, Protocol, Stop};
+use crate::gate::{Caller, Gate, Ties};
+use crate::listener::{self, Accepted};
 use crate::metrics::Metrics;
-use crate::places::Places;
+use crate::places::{Place, Places};
 use crate::{Limits, Site, pages};
 
-/// How long to rest when the system has no more file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How often observations are folded.
 const KEEP_SMALL_EVERY: Duration = Duration::from_secs(10);
 
+/// How strangers become callers.
+#[derive(Clone)]
+pub struct Door {
+    /// Versions, suites, the certificate, whether one is asked for; offers `h2` and `http/1.1`
+    /// (`trust::tls::web_config`).
+    pub tls: Arc<ServerConfig>,
+    /// Who judges the certificates that are shown; `None` where none is asked for.
+    pub gate: Option<Arc<dyn Gate>>,
+}
+
 /// Serves HTTPS on `listener` until `shutdown` is done; returns when the last connection has ended, at the latest
-/// [`Limits::closing_deadline`] later. `tls` decides on versions, suites, the certificate, and offers `h2` and
-/// `http/1.1` (`trust::tls::web_config`).
-pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, site: Site, limits: Limits, shutdown: impl Future<Output = ()> + Send) {
+/// [`Limits::closing_deadline`] later.
+pub async fn serve(listener: TcpListener, door: Door, site: Site, limits: Limits, shutdown: impl Future<Output = ()> + Send) {
     let metrics = site.metrics.clone();
-    let host = Arc::new(Host { acceptor: TlsAcceptor::from(tls), router: pages::router(site, limits), limits });
-    let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    tokio::select! {
-        () = shutdown => {}
-        () = accept(&listener, &host, &stopped, &mut connections) => {}
-        () = keep_small(&metrics) => {}
-    }
-    drop(listener);
-    let _ = stop.send(true);
-    // Each connection ends by itself in time; this bound is for one that is still in its handshake.
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    let _ = timeout(limits.closing_deadline, all_ended).await;
+    let host = Arc::new(Host {
+        acceptor: TlsAcceptor::from(door.tls),
+        gate: door.gate,
+        router: pages::router(site, limits),
+        members: Places::of_members(&limits),
+        limits,
+    });
+    let shutdown = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = keep_small(&metrics) => {}
+        }
+    };
+    let serve_one = |accepted| {
+        let host = Arc::clone(&host);
+        async move {
+            gauge!("verbund_https_connections").increment(1.0);
+            serve_one(&host, accepted).await;
+            gauge!("verbund_https_connections").decrement(1.0);
+        }
+    };
+    listener::run(listener, limits, shutdown, serve_one).await;
 }
 
 struct Host {
     acceptor: TlsAcceptor,
+    gate: Option<Arc<dyn Gate>>,
     router: Router,
+    members: Places<Fqdn>,
     limits: Limits,
 }
 
@@ -63,34 +84,7 @@ async fn keep_small(metrics: &Metrics) {
     }
 }
 
-async fn accept(listener: &TcpListener, host: &Arc<Host>, stop: &Stop, connections: &mut JoinSet<()>) {
-    let places = Places::new(&host.limits);
-    loop {
-        let (stream, source) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "HTTPS connection not accepted");
-                sleep(ACCEPT_REST).await;
-                continue;
-            }
-        };
-        // Those that have ended leave no trace.
-        while connections.try_join_next().is_some() {}
-        let Some(place) = places.take(source.ip()) else {
-            counter!("verbund_https_handshakes_total", "result" => "too_many").increment(1);
-            continue;
-        };
-        let (host, stop) = (host.clone(), stop.clone());
-        connections.spawn(async move {
-            gauge!("verbund_https_connections").increment(1.0);
-            serve_one(&host, stream, source, stop).await;
-            gauge!("verbund_https_connections").decrement(1.0);
-            drop(place);
-        });
-    }
-}
-
-async fn serve_one(host: &Host, stream: TcpStream, source: SocketAddr, mut stop: Stop) {
+async fn serve_one(host: &Host, Accepted { stream, source, place, mut stop }: Accepted) {
     let handshake = tokio::select! {
         handshake = timeout(host.limits.handshake_deadline, shake_hands(host, stream)) => handshake,
         _ = stop.wait_for(|stop| *stop) => return,
@@ -102,19 +96,82 @@ async fn serve_one(host: &Host, stream: TcpStream, source: SocketAddr, mut stop:
     };
     counter!("verbund_https_handshakes_total", "result" => result).increment(1);
     match handshake {
-        Ok(Ok((stream, protocol))) => connection::serve(stream, protocol, host.router.clone(), &host.limits, stop).await,
-        Ok(Err(error)) => tracing::info!(%source, %error, "HTTPS handshake failed"),
+        Ok(Ok(stream)) => admit(host, stream, source, place, stop).await,
+        Ok(Err(error)) => {
+            tracing::info!(%source, %error, "HTTPS handshake failed");
+            tell_of_failure(host, source, &error);
+        }
         Err(_) => tracing::info!(%source, "HTTPS handshake took too long"),
     }
 }
 
-async fn shake_hands(host: &Host, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Protocol)> {
+async fn shake_hands(host: &Host, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
-    let stream = host.acceptor.accept(stream).await?;
-    let protocol = match stream.get_ref().1.alpn_protocol() {
+    host.acceptor.accept(stream).await
+}
+
+/// A certificate that was refused in the handshake is a verdict, and leaves its record.
+fn tell_of_failure(host: &Host, source: SocketAddr, error: &io::Error) {
+    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let (Some(gate), Some(error)) = (&host.gate, of_tls) {
+        let _ = gate.admit(source, Outcome::Failed(error));
+    }
+}
+
+/// Asks who is there, and serves him.
+async fn admit(host: &Host, stream: TlsStream<TcpStream>, source: SocketAddr, place: Place<IpAddr>, stop: Stop) {
+    let tls = stream.get_ref().1;
+    let protocol = match tls.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         // The TLS library chose from the two we offer; who named none speaks HTTP/1.1.
         Some(_) | None => Protocol::Http1,
     };
-    Ok((stream, protocol))
+    let chain: Vec<_> = tls.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
+    let peer = match &host.gate {
+        None => None,
+        Some(gate) => match gate.admit(source, Outcome::Finished(tls)) {
+            Ok(peer) => Some(peer),
+            Err(refusal) => return tracing::warn!(%source, %refusal, "HTTPS peer refused"),
+        },
+    };
+    let Some(_place) = seat(host, peer.as_ref(), place) else {
+        return tracing::warn!(%source, "HTTPS connection of a member closed: it has too many");
+    };
+    let caller = Caller { peer, ties: Ties::new() };
+    let served = connection::serve(stream, protocol, host.router.clone(), caller, &host.limits, stop);
+    tokio::select! {
+        () = served => {}
+        refusal = until_refused(host, source, &chain) => tracing::warn!(%source, %refusal, "HTTPS connection cut"),
+    }
+}
+
+/// The place of a connection: a stranger's, or one of the member's own.
+enum Seat {
+    Stranger { _place: Place<IpAddr> },
+    Member { _place: Place<Fqdn> },
+}
+
+fn seat(host: &Host, peer: Option<&Peer>, place: Place<IpAddr>) -> Option<Seat> {
+    match peer {
+        Some(Peer::TrustedServer { name, .. }) => host.members.take(name.clone()).map(|place| Seat::Member { _place: place }),
+        Some(Peer::Client { .. }) | None => Some(Seat::Stranger { _place: place }),
+    }
+}
+
+/// Judges again whenever the policy changes; done when the answer is no. Who showed no certificate has
+/// nothing that could be taken from him.
+async fn until_refused(host: &Host, source: SocketAddr, chain: &[CertificateDer<'static>]) -> Refusal {
+    let Some(gate) = host.gate.as_ref().filter(|_| !chain.is_empty()) else { return std::future::pending().await };
+    let mut changed = gate.changed();
+    loop {
+        // Once before the first wait: the policy may have changed since the handshake.
+        changed.mark_unchanged();
+        if let Err(refusal) = gate.still_admits(source, chain) {
+            return refusal;
+        }
+        if changed.changed().await.is_err() {
+            // Whoever held the policy is gone, and so will we be.
+            return std::future::pending().await;
+        }
+    }
 }

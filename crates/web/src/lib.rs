@@ -15,18 +15,21 @@ mod gate;
 mod https;
 pub mod jose;
 mod limits;
+mod listener;
 pub mod metrics;
 mod pages;
 mod places;
+mod public;
 mod published;
 
 use std::future::Future;
 use std::pin::Pin;
 
 pub use gate::Gate;
-pub use https::serve;
+pub use https::{Door, serve};
 pub use limits::Limits;
-pub use pages::{About, Health, Site};
+pub use pages::{About, Desk, Health, Site};
+pub use public::serve_public_http;
 pub use published::{OcspAnswer, Published, RootOnly};
 
 /// An answer that takes its time, behind a trait object.

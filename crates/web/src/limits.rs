@@ -9,6 +9,12 @@ pub struct Limits {
     pub connections_max: usize,
     /// Of these, how many from one address.
     pub connections_per_address_max: usize,
+    /// Connections of servers of the organisation, once they have proved it; not counted among the others.
+    pub member_connections_max: usize,
+    /// Of these, how many of one member.
+    pub connections_per_member_max: usize,
+    /// How many feeds one member reads; one more ends the oldest.
+    pub feeds_per_member_max: usize,
     /// How long a TLS handshake may take.
     pub handshake_deadline: Duration,
     /// How long the head of a request may take, from the first moment we could read it.
@@ -17,13 +23,13 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// How many header fields a request has.
     pub head_fields_max: usize,
-    /// The longest body of a request, where one is wanted at all.
+    /// The longest body of a request, where one is wanted at all and nothing else is said.
     pub body_bytes_max: usize,
     /// How long a request may take from the end of its head to the beginning of the answer.
     pub request_deadline: Duration,
     /// How many requests run on one HTTP/2 connection.
     pub streams_max: u32,
-    /// How long a connection lasts, whatever it does: also who reads slowly ends.
+    /// How long a connection lasts, whatever it does: also who reads slowly ends. Only a member's feed lasts longer.
     pub connection_lifetime_max: Duration,
     /// How long a connection has to finish after it was told to.
     pub closing_deadline: Duration,
@@ -34,6 +40,9 @@ impl Limits {
     pub const HTTPS: Self = Self {
         connections_max: 512,
         connections_per_address_max: 64,
+        member_connections_max: 4096,
+        connections_per_member_max: 8,
+        feeds_per_member_max: 2,
         handshake_deadline: Duration::from_secs(10),
         head_deadline: Duration::from_secs(10),
         head_bytes_max: 16 * 1024,
@@ -43,6 +52,16 @@ impl Limits {
         streams_max: 16,
         connection_lifetime_max: Duration::from_secs(120),
         closing_deadline: Duration::from_secs(3),
+    };
+
+    /// For the HTTP port, which shows signed public data to anyone.
+    pub const PUBLIC_HTTP: Self = Self {
+        connections_max: 256,
+        connections_per_address_max: 32,
+        head_bytes_max: 8 * 1024,
+        head_fields_max: 32,
+        connection_lifetime_max: Duration::from_secs(30),
+        ..Self::HTTPS
     };
 
     /// For the admin socket, which only the owner reaches.

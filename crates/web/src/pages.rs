@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::HttpBody as _;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics::counter;
+use pki::Fqdn;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::control::{self, Control};
+use crate::enrolment::Enrolment;
 use crate::metrics::Metrics;
-use crate::{Answer, Limits, connection};
+use crate::{Answer, Limits, Published, connection, public};
 
 /// How long the signalling core may take to say that it is there.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
@@ -42,12 +45,27 @@ pub struct About {
 pub struct Site {
     /// For people.
     pub about: About,
-    /// The root certificate in PEM: public and signed.
-    pub root_pem: String,
+    /// Roots, revocation lists and what else is public and signed.
+    pub published: Arc<dyn Published>,
     /// Who knows whether the server works.
     pub health: Arc<dyn Health>,
     /// The numbers.
     pub metrics: Metrics,
+    /// What only the authority serves.
+    pub authority: Option<Desk>,
+}
+
+/// What only the authority serves: enrolment, and the control channel.
+#[derive(Clone)]
+pub struct Desk {
+    /// The name in the URLs that it gives out.
+    pub name: Fqdn,
+    /// The port in these URLs.
+    pub port: u16,
+    /// Who decides about certificates.
+    pub enrolment: Arc<dyn Enrolment>,
+    /// Who feeds the members.
+    pub control: Arc<dyn Control>,
 }
 
 /// Strict headers for every answer: nothing is loaded, framed, sniffed, cached or sent elsewhere.
@@ -64,26 +82,32 @@ const HEADERS: [(HeaderName, &str); 8] = [
 
 pub(crate) fn router(site: Site, limits: Limits) -> Router {
     let late = |status| refusal(status, "this took too long");
-    Router::new()
+    let (published, authority) = (Arc::clone(&site.published), site.authority.clone());
+    let mut router = Router::new()
         .route("/", get(front))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .route("/ca.pem", get(root))
+        .with_state(Arc::new(site))
+        .merge(public::signed_router(Arc::clone(&published)))
+        .merge(public::router(published));
+    if let Some(desk) = authority {
+        router = router.merge(control::router(desk.control, limits));
+    }
+    router
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is nothing here; see /") })
         .method_not_allowed_fallback(|| async { refusal(StatusCode::METHOD_NOT_ALLOWED, "this can only be read (GET)") })
-        .with_state(Arc::new(site))
         .layer(middleware::from_fn(without_body))
         .layer(middleware::from_fn(move |request: Request, next: Next| connection::within(limits, late, request, next)))
         .layer(middleware::from_fn(strictly))
 }
 
-fn refusal(status: StatusCode, error: &str) -> Response {
+pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
     (status, Json(json!({ "error": error }))).into_response()
 }
 
-/// Nothing here takes a body, so none is read.
+/// What is only read takes no body, so none is read; what takes one has a limit of its own.
 async fn without_body(request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() {
+    if request.body().is_end_stream() || request.method() == Method::POST {
         return next.run(request).await;
     }
     let mut response = refusal(StatusCode::PAYLOAD_TOO_LARGE, "no body is wanted here");
@@ -94,8 +118,8 @@ async fn without_body(request: Request, next: Next) -> Response {
 }
 
 /// Sets the strict headers and counts.
-async fn strictly(request: Request, next: Next) -> Response {
-    let path = known(request.uri().path());
+pub(crate) async fn strictly(request: Request, next: Next) -> Response {
+    let path = label(&request);
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -104,9 +128,9 @@ async fn strictly(request: Request, next: Next) -> Response {
     response
 }
 
-/// A stranger's path never becomes a label.
-fn known(path: &str) -> &'static str {
-    ["/", "/health", "/metrics", "/ca.pem"].into_iter().find(|known| *known == path).unwrap_or("other")
+/// The route that was found. A stranger's path never becomes a label.
+fn label(request: &Request) -> String {
+    request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned()
 }
 
 async fn health(State(site): State<Arc<Site>>) -> Response {
@@ -119,12 +143,6 @@ async fn health(State(site): State<Arc<Site>>) -> Response {
 
 async fn metrics(State(site): State<Arc<Site>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], site.metrics.render()).into_response()
-}
-
-async fn root(State(site): State<Arc<Site>>) -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "application/x-pem-file"), (header::CONTENT_DISPOSITION, "attachment; filename=\"verbund-root.pem\"")];
-    (headers, site.root_pem.clone()).into_response()
 }
 
 async fn front(State(site): State<Arc<Site>>) -> Html<String> {
@@ -176,6 +194,6 @@ mod tests {
 
     #[test]
     fn a_strangers_path_is_no_label() {
-        assert_eq!((known("/health"), known("/health/../../etc"), known("/\u{0}")), ("/health", "other", "other"));
+        assert_eq!(label(&Request::get("/etc/passwd").body(axum::body::Body::empty()).unwrap_or_default()), "other");
     }
 }

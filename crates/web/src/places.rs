@@ -1,59 +1,75 @@
-//! How many connections there are, in all and from each address.
+//! How many connections there are, in all and from each address or member.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pki::Fqdn;
+
 use crate::Limits;
 
-/// The places of one listener.
+/// The places of one listener, by who takes them.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Places<Who> {
     all_max: usize,
     each_max: usize,
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<Taken<Who>>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
+#[derive(Debug)]
+struct Taken<Who> {
     all: usize,
-    each: HashMap<IpAddr, usize>,
+    each: HashMap<Who, usize>,
 }
 
 /// A place taken by one connection; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    address: IpAddr,
-    taken: Arc<Mutex<Taken>>,
+pub(crate) struct Place<Who: Eq + Hash> {
+    who: Who,
+    taken: Arc<Mutex<Taken<Who>>>,
 }
 
-impl Places {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let taken = Arc::default();
-        Self { all_max: limits.connections_max, each_max: limits.connections_per_address_max, taken }
+impl Places<IpAddr> {
+    /// For whoever comes.
+    pub(crate) fn of_addresses(limits: &Limits) -> Self {
+        Self::new(limits.connections_max, limits.connections_per_address_max)
+    }
+}
+
+impl Places<Fqdn> {
+    /// For those who proved to be members: strangers cannot take their places, nor can a shared address.
+    pub(crate) fn of_members(limits: &Limits) -> Self {
+        Self::new(limits.member_connections_max, limits.connections_per_member_max)
+    }
+}
+
+impl<Who: Clone + Eq + Hash> Places<Who> {
+    fn new(all_max: usize, each_max: usize) -> Self {
+        Self { all_max, each_max, taken: Arc::new(Mutex::new(Taken { all: 0, each: HashMap::new() })) }
     }
 
-    /// A place for a connection from `address`, `None` when there is no more.
-    pub(crate) fn take(&self, address: IpAddr) -> Option<Place> {
+    /// A place for a connection, `None` when there is no more.
+    pub(crate) fn take(&self, who: Who) -> Option<Place<Who>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = taken.each.get(&address).copied().unwrap_or(0);
+        let here = taken.each.get(&who).copied().unwrap_or(0);
         if taken.all >= self.all_max || here >= self.each_max {
             return None;
         }
         taken.all += 1;
-        taken.each.insert(address, here + 1);
-        Some(Place { address, taken: self.taken.clone() })
+        taken.each.insert(who.clone(), here + 1);
+        Some(Place { who, taken: self.taken.clone() })
     }
 }
 
-impl Drop for Place {
+impl<Who: Eq + Hash> Drop for Place<Who> {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all = taken.all.saturating_sub(1);
-        if let Some(here) = taken.each.get_mut(&self.address) {
+        if let Some(here) = taken.each.get_mut(&self.who) {
             *here -= 1;
             if *here == 0 {
-                taken.each.remove(&self.address);
+                taken.each.remove(&self.who);
             }
         }
     }
@@ -64,8 +80,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn places(all: usize, each: usize) -> Places {
-        Places::new(&Limits { connections_max: all, connections_per_address_max: each, ..Limits::HTTPS })
+    fn places(all: usize, each: usize) -> Places<IpAddr> {
+        Places::of_addresses(&Limits { connections_max: all, connections_per_address_max: each, ..Limits::HTTPS })
     }
 
     #[test]
@@ -90,5 +106,14 @@ mod tests {
             assert!(places.take([127, 0, 0, last].into()).is_some());
         }
         assert!(places.taken.lock().unwrap().each.is_empty());
+    }
+
+    #[test]
+    fn members_have_places_of_their_own() {
+        let limits = Limits { member_connections_max: 3, connections_per_member_max: 2, ..Limits::HTTPS };
+        let (places, fe1, fe2) = (Places::of_members(&limits), Fqdn::parse("fe1.a.test").unwrap(), Fqdn::parse("fe2.a.test").unwrap());
+        let _held = [places.take(fe1.clone()).unwrap(), places.take(fe1.clone()).unwrap()];
+        assert!(places.take(fe1).is_none());
+        assert!(places.take(fe2).is_some());
     }
 }

@@ -21,7 +21,7 @@ use trust::{
     Listener, LivePolicy, Policy,
     tls::{ServerIdentity, web_config},
 };
-use web::{About, Site, admin};
+use web::{About, Door, RootOnly, Site, admin};
 
 use super::{Start, desk::Desk, figures, renewal::Renewal};
 use crate::{organisation::Organisation, ports::Ports};
@@ -52,7 +52,8 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let site = site(&start, Arc::clone(&desk), metrics);
     let tls = web_config(identity, policy, Arc::new(DefaultTimeProvider))?;
     let https = tokio::net::TcpListener::from_std(https)?;
-    rest.spawn(web::serve(https, tls, site, web::Limits::HTTPS, end_of(ended.clone())));
+    let door = Door { tls, gate: None };
+    rest.spawn(web::serve(https, door, site, web::Limits::HTTPS, end_of(ended.clone())));
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
     let upkeep = [tokio::spawn(Arc::clone(&renewal).run()), tokio::spawn(figures::publish(handle.clone()))];
 
@@ -179,8 +180,9 @@ fn site(start: &Start, health: Arc<Desk>, metrics: web::metrics::Metrics) -> Sit
     let sip = format!("{}:{}", site.server_name, site.sip.port());
     Site {
         about: About { domain: site.domain.to_string(), server_name: site.server_name.to_string(), sip },
-        root_pem: start.organisation.authority.root_pem(),
+        published: Arc::new(RootOnly(start.organisation.authority.root_pem())),
         health,
         metrics,
+        authority: None,
     }
 }

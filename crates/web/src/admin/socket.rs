@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::{Admin, routes};
 use crate::Limits;
 use crate::connection::{self, Protocol, Stop};
+use crate::gate::{Caller, Ties};
 
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "admin.sock";
@@ -195,7 +196,8 @@ async fn accept(socket: &Socket, router: &Router, limits: Limits, stop: &Stop, c
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            connection::serve(stream, Protocol::Http1, router, &limits, stop).await;
+            let caller = Caller { peer: None, ties: Ties::new() };
+            connection::serve(stream, Protocol::Http1, router, caller, &limits, stop).await;
             drop(place);
         });
     }

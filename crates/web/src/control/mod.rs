@@ -7,7 +7,9 @@
 //! [`ControlClient`] the member's.
 
 mod client;
+mod feeds;
 mod records;
+mod routes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::sync::mpsc;
 
 pub use client::{ControlClient, ControlError, Feed, LINE_BYTES_MAX};
 pub use records::{CredentialRecord, Held, Hello, InForce, ListInForce, MemberListeners, Update, UserRecord};
+pub(crate) use routes::router;
 
 use crate::Answer;
 

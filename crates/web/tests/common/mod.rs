@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use topology::{Listeners, Topology};
 use trust::tls::{ServerIdentity, client_config, web_config};
 use trust::{LivePolicy, Policy};
-use web::{About, Answer, Health, Limits, Site, metrics};
+use web::{About, Answer, Door, Health, Limits, RootOnly, Site, metrics};
 
 pub(crate) const NAME: &str = "sip.verbund.test";
 
@@ -86,10 +86,12 @@ impl Lab {
         let address = listener.local_addr().unwrap();
         let core = Arc::new(Core { answers: AtomicBool::new(true), hangs: AtomicBool::new(false) });
         let about = About { domain: "verbund.test".into(), server_name: NAME.into(), sip: "sip.verbund.test:5061".into() };
-        let site = Site { about, root_pem: self.root_pem(), health: core.clone(), metrics: metrics::install().unwrap() };
+        let published = Arc::new(RootOnly(self.root_pem()));
+        let site = Site { about, published, health: core.clone(), metrics: metrics::install().unwrap(), authority: None };
+        let door = Door { tls: self.tls.clone(), gate: None };
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { stopped.await.unwrap_or(()) };
-        let task = tokio::spawn(web::serve(listener, self.tls.clone(), site, limits, shutdown));
+        let task = tokio::spawn(web::serve(listener, door, site, limits, shutdown));
         Server { address, core, stop, task }
     }
 

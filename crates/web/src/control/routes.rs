@@ -1,0 +1,120 @@
+//! The authority's side of the control channel: who may speak, and what becomes of it.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use pki::Fqdn;
+use serde::de::DeserializeOwned;
+
+use super::feeds::Feeds;
+use super::{ACK_PATH, Control, ControlFault, FEED_PATH, HELLO_PATH, Held};
+use crate::Limits;
+use crate::gate::Caller;
+use crate::pages::refusal;
+
+/// The longest thing a member says.
+const WORDS_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Clone)]
+struct Channel {
+    control: Arc<dyn Control>,
+    feeds: Feeds,
+}
+
+pub(crate) fn router(control: Arc<dyn Control>, limits: Limits) -> Router {
+    let channel = Channel { control, feeds: Feeds::new(limits.feeds_per_member_max) };
+    Router::new().route(HELLO_PATH, post(hello)).route(FEED_PATH, get(feed)).route(ACK_PATH, post(ack)).with_state(channel)
+}
+
+/// Row N30: whoever is no member hears that, and nothing else.
+fn member(caller: &Caller) -> Result<Fqdn, Response> {
+    let stranger = || refusal(StatusCode::FORBIDDEN, "this is for servers of the organisation, which show their certificate");
+    caller.member().cloned().ok_or_else(stranger)
+}
+
+async fn hello(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Response> {
+    let peer = member(&caller)?;
+    let hello = read(request).await?;
+    channel.control.hello(&peer, hello).await.map_err(|fault| answer(&peer, &fault))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn ack(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Response> {
+    let peer = member(&caller)?;
+    let in_force = read(request).await?;
+    channel.control.ack(&peer, in_force).await.map_err(|fault| answer(&peer, &fault))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn feed(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<Response, Response> {
+    let peer = member(&caller)?;
+    let held = held(request.uri().query().unwrap_or_default())
+        .ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "write topology=N&bundle=N&users=N, each a number"))?;
+    let updates = channel.control.feed(&peer, held).await.map_err(|fault| answer(&peer, &fault))?;
+    let body = channel.feeds.start(peer, updates, caller.ties.hold());
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response())
+}
+
+fn answer(peer: &Fqdn, fault: &ControlFault) -> Response {
+    let status = match fault {
+        ControlFault::NotInTopology(_) => StatusCode::FORBIDDEN,
+        ControlFault::Contradiction(_) => StatusCode::CONFLICT,
+        ControlFault::Unavailable(reason) => {
+            tracing::error!(%peer, reason, "a member's request was not done");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    refusal(status, &fault.to_string())
+}
+
+async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
+    let body = to_bytes(request.into_body(), WORDS_BYTES_MAX).await;
+    let body = body.map_err(|_| refusal(StatusCode::PAYLOAD_TOO_LARGE, "this is too long, or broke off"))?;
+    serde_json::from_slice(&body).map_err(|error| refusal(StatusCode::BAD_REQUEST, &format!("this is not what is wanted here: {error}")))
+}
+
+/// What a member says that it holds; what it leaves out, it lacks.
+fn held(query: &str) -> Option<Held> {
+    let mut held = Held::default();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, number) = part.split_once('=')?;
+        let number = number.parse().ok()?;
+        match name {
+            "topology" => held.topology = number,
+            "bundle" => held.bundle = number,
+            "users" => held.users = number,
+            // A newer member has more to say.
+            _ => {}
+        }
+    }
+    Some(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(query: &str, wanted: Option<(u64, u64, u64)>) {
+        assert_eq!(held(query).map(|held| (held.topology, held.bundle, held.users)), wanted, "{query}");
+    }
+
+    #[test]
+    fn what_a_member_holds_is_three_numbers() {
+        check("", Some((0, 0, 0)));
+        check("topology=12&bundle=3&users=4", Some((12, 3, 4)));
+        check("users=4&later=1", Some((0, 0, 4)));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for query in ["topology", "topology=", "topology=-1", "topology=x", "topology=99999999999999999999"] {
+            check(query, None);
+        }
+    }
+}

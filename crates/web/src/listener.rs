@@ -1,0 +1,73 @@
+//! A TCP listener: accepts within its limits, and ends in order.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::Limits;
+use crate::connection::Stop;
+use crate::places::{Place, Places};
+
+/// How long to rest when the system has no more file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A connection that was accepted, and its place.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) source: SocketAddr,
+    pub(crate) place: Place<IpAddr>,
+    pub(crate) stop: Stop,
+}
+
+/// Accepts until `shutdown` is done; returns when the last connection has ended, at the latest
+/// [`Limits::closing_deadline`] later.
+pub(crate) async fn run<F>(
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send,
+    serve_one: impl Fn(Accepted) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::select! {
+        () = shutdown => {}
+        () = accept(&listener, &limits, &stopped, &mut connections, &serve_one) => {}
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    // Each connection ends by itself in time; this bound is for one that is still in its handshake.
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(limits.closing_deadline, all_ended).await;
+}
+
+async fn accept<F>(listener: &TcpListener, limits: &Limits, stop: &Stop, connections: &mut JoinSet<()>, serve_one: &impl Fn(Accepted) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let places = Places::of_addresses(limits);
+    loop {
+        let (stream, source) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "HTTP connection not accepted");
+                sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        // Those that have ended leave no trace.
+        while connections.try_join_next().is_some() {}
+        let Some(place) = places.take(source.ip()) else {
+            counter!("verbund_https_handshakes_total", "result" => "too_many").increment(1);
+            continue;
+        };
+        connections.spawn(serve_one(Accepted { stream, source, place, stop: stop.clone() }));
+    }
+}
