@@ -9,6 +9,7 @@ mod check;
 pub mod edit;
 mod fault;
 mod file;
+mod graph;
 mod plan;
 mod role;
 mod server;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use pki::{Fqdn, ServerNames};
 
 pub use fault::{Fault, Faults, Rule};
+pub use graph::graph;
 pub use plan::{Change, Obstacle, Plan, Reissue, diff, plan};
 pub use role::Role;
 pub use server::{Listeners, MediaPolicy, Pool, Server};
