@@ -26,6 +26,8 @@ const TOPOLOGY_VALIDITY: Duration = Duration::from_hours(365 * 24);
 pub(crate) const LIST_AGE_MAX: Duration = Duration::from_hours(1);
 /// A root signs its list anew when half of its life is over: its key may have to be fetched from a safe.
 const ROOT_LIST_AGE_PART: u32 = 2;
+/// How far back a signed version is looked for.
+const HISTORY_LOOKED_AT: usize = 16;
 /// How often members that are not told ask.
 const REFRESH: Duration = Duration::from_mins(5);
 
@@ -223,19 +225,24 @@ async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<Stri
 /// The topology in force, signed by the signer of today.
 async fn signed_topology(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<String, Fault> {
     let current = store.current().await?.ok_or(Fault::Damaged("no topology"))?;
-    if let Some(signed) = &current.signed
-        && now < current.published_at + TOPOLOGY_VALIDITY / 2
-        && SignedTopology::is_signed_by(signed, ca.signer.chain())
-    {
-        return Ok(signed.clone());
-    }
     let signed = match &current.signed {
+        Some(signed) if SignedTopology::is_signed_by(signed, &ca.signer) => return Ok(signed.clone()),
         // The same words under a younger certificate: no new version.
         Some(signed) => SignedTopology::sign_again(signed, &ca.signer)?,
-        None => ca.sign_topology(&current.document, None, now)?,
+        None => ca.sign_topology(&current.document, before(store).await?.as_ref(), now)?,
     };
     store.sign_again(&signed, current.version, now).await?;
     Ok(signed)
+}
+
+/// The newest version that was signed.
+async fn before(store: &Embedded) -> Result<Option<HeldTopology>, Fault> {
+    let history = store.history(HISTORY_LOOKED_AT).await?;
+    let mut texts = Vec::new();
+    for published in history {
+        texts.extend(store.at(published.version).await?.and_then(|published| published.signed));
+    }
+    Ok(texts.iter().find_map(|text| SignedTopology::link_of(text)))
 }
 
 /// A part of the directory.

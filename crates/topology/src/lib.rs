@@ -13,6 +13,7 @@ mod graph;
 mod plan;
 mod role;
 mod server;
+mod signed;
 mod write;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use graph::graph;
 pub use plan::{Change, Obstacle, Plan, Reissue, diff, plan};
 pub use role::Role;
 pub use server::{Listeners, MediaPolicy, Pool, Server};
+pub use signed::{HeldTopology, SignedTopology, TopologyRefusal};
 
 /// Who belongs to the organisation, and what each is there for. Made by
 /// [`parse`](Self::parse) or [`single_server`](Self::single_server) only, so whoever holds one
