@@ -348,3 +348,29 @@ pub fn copy(key: &Key) -> Key {
 pub fn refusal_of(error: &rustls::Error) -> Refusal {
     trust::tls::refusal_of(error)
 }
+
+impl World {
+    /// The same organisation, but its certificates come from this CA.
+    pub fn of(ca: &Ca) -> Self {
+        let world = Self::new();
+        let policy = ca.policy(Policy::clone(&world.policy.current()));
+        world.policy.replace(policy);
+        world
+    }
+
+    /// What somebody believes who has not heard of any revocation.
+    pub fn unrevoked(&self) -> Policy {
+        let mut policy = Policy::clone(&self.policy.current());
+        policy.revocation = Revocation::strict(self.authority.first_lists(&self.root, now()).unwrap(), GRACE);
+        policy
+    }
+
+    /// Publishes a topology without this server: another one has its place.
+    pub fn remove(&self, name: &str) {
+        let mut policy = Policy::clone(&self.policy.current());
+        let version = policy.topology.version();
+        let text = policy.topology.to_commented_toml().replace(&format!("version = {version}"), &format!("version = {}", version + 1));
+        policy.topology = Topology::parse(&text.replace(name, &format!("not-{name}"))).unwrap();
+        self.policy.replace(policy);
+    }
+}
