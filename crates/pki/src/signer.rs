@@ -65,11 +65,6 @@ impl CaSigner {
     pub(crate) fn to_pem(&self) -> Result<SecretPem, KeyFault> {
         self.key.to_pem()
     }
-
-    /// ECDSA with SHA-256 over `message`, as DER has it.
-    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
-        self.key.sign(message)
-    }
 }
 
 impl From<Key> for CaSigner {

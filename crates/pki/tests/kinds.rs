@@ -251,7 +251,7 @@ fn strict(root: &Root, authority: &Authority, revoked: &[RevokedCertificate], at
     ] {
         lists.take(RevocationList::read(&der, &issuers).unwrap(), at).unwrap();
     }
-    Revocation::strict(lists, 0 * DAY)
+    Revocation::strict(lists, std::time::Duration::ZERO)
 }
 
 #[test]

@@ -110,10 +110,6 @@ impl IssuingAuthority {
         PinnedIssuer { fingerprint: Fingerprint::of(&self.certificate), kind: self.kind }
     }
 
-    pub(crate) fn signer(&self) -> &CaSigner {
-        &self.key
-    }
-
     /// Issues a server's certificate for a key whose private half stays where it was made.
     pub fn issue_server(&self, names: &ServerNames, key: &PublicKey, now: SystemTime) -> Result<Issued, AuthorityFault> {
         self.check_kind(IssuerKind::Servers)?;
