@@ -125,7 +125,14 @@ enum Delivered {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, established: Established, link: Arc<Link>, shared: Arc<Shared>, seat: Seat, mut presence: Presence) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        established: Established,
+        link: Arc<Link>,
+        shared: Arc<Shared>,
+        seat: Seat,
+        mut presence: Presence,
+    ) -> Self {
         presence.opened();
         let Established { tls, early, .. } = established;
         let framer = (!early.is_empty()).then(|| {

@@ -65,15 +65,7 @@ pub(crate) type Ask<C> = Box<dyn FnOnce(&mut CoreTask<C>, Instant) + Send>;
 /// allocation each.
 #[expect(clippy::large_enum_variant)]
 pub(crate) enum Event {
-    Connected {
-        link: Arc<Link>,
-        admitted: Admitted,
-    },
-    Message {
-        flow: Flow,
-        message: sip::Message,
-    },
-    Closed {
-        flow: Flow,
-    },
+    Connected { link: Arc<Link>, admitted: Admitted },
+    Message { flow: Flow, message: sip::Message },
+    Closed { flow: Flow },
 }

@@ -79,8 +79,9 @@ impl<C: Core> CoreTask<C> {
     /// here, where it enters the table: whoever re-judges the table after a change of policy misses nobody (N5, N15).
     fn handle_connected(&mut self, link: Arc<Link>, admitted: Admitted, now: Instant) {
         let Some(facts) = link.facts().filter(|_| !link.is_closing()) else { return };
-        let current = Arc::ptr_eq(&admitted.policy, &facts.way.policy());
-        let Some(admitted) = if current { Some(admitted) } else { self.shared.verdicts.admit(link.flow, facts) } else {
+        let is_current = Arc::ptr_eq(&admitted.policy, &facts.way.policy());
+        let admitted = if is_current { Some(admitted) } else { self.shared.verdicts.admit(link.flow, facts) };
+        let Some(admitted) = admitted else {
             link.cut("no longer trusted when it was to enter");
             return link.wake();
         };

@@ -8,10 +8,10 @@ use std::{
 use rustls::{ClientConfig, ServerConfig};
 use trust::{
     Listener, LivePolicy, Policy,
-    tls::{Clock, ServerIdentity, TlsFault, link_config, server_config},
+    tls::{Clock, ServerIdentity, TlsFault, server_config},
 };
 
-use crate::server_name;
+use crate::{server_name, shim::link_config};
 
 /// A port's way to `trust`: which kind of port it is, its TLS configuration, and the policy that it goes by.
 pub struct Gate {

@@ -31,6 +31,7 @@ mod server;
 mod server_name;
 mod share;
 mod shared;
+mod shim;
 mod sources;
 mod task;
 mod tls;

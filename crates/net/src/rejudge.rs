@@ -76,7 +76,8 @@ fn alike(links: Vec<Arc<Link>>) -> Vec<Vec<Arc<Link>>> {
     for link in links {
         let Some(facts) = link.facts() else { continue };
         let groups = by_chain.entry(facts.chain().to_vec()).or_default();
-        let same = |group: &&mut Vec<Arc<Link>>| group.first().and_then(|one| one.facts()).is_some_and(|one| one.way.asks_the_same(&facts.way));
+        let same =
+            |group: &&mut Vec<Arc<Link>>| group.first().and_then(|one| one.facts()).is_some_and(|one| one.way.asks_the_same(&facts.way));
         match groups.iter_mut().find(same) {
             Some(group) => group.push(link),
             None => groups.push(vec![link]),

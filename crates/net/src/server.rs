@@ -3,12 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use node::Node;
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
     BindError, Core, Handle, Limits,

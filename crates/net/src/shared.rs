@@ -40,7 +40,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// `limits` are those of the whole server.
-    pub(crate) fn new(gates: Vec<Arc<Gate>>, dialler: Option<Dialler>, limits: Limits, to_core: ToCore, ending: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        gates: Vec<Arc<Gate>>,
+        dialler: Option<Dialler>,
+        limits: Limits,
+        to_core: ToCore,
+        ending: watch::Receiver<bool>,
+    ) -> Self {
         let ToCore { clients, servers, lost } = to_core;
         Self {
             limits,

@@ -4,12 +4,13 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use pki::{CertificateDer, Fqdn};
 use trust::{
-    Contact, Decision, Listener, Policy, judge, judge_answer,
+    Contact, Decision, Listener, Policy, judge,
     tls::{Outcome, decide},
 };
 
 use crate::{
     gate::{Belief, Dialler, Gate},
+    shim::judge_answer,
     tls::{Failure, Tls},
 };
 

@@ -59,7 +59,12 @@ pub(super) struct Received {
 }
 
 /// Works off `input`: plaintext goes to `data`, answers of the protocol (an alert, if it fails) to `output`.
-pub(super) fn receive(side: &mut impl Side, input: &mut [u8], output: &mut Output, mut data: impl FnMut(&[u8])) -> Result<Received, Failure> {
+pub(super) fn receive(
+    side: &mut impl Side,
+    input: &mut [u8],
+    output: &mut Output,
+    mut data: impl FnMut(&[u8]),
+) -> Result<Received, Failure> {
     let mut received = Received { used: 0, peer_closed: false };
     loop {
         let UnbufferedStatus { mut discard, state } = side.process(&mut input[received.used..]);
