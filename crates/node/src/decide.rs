@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use locate::{NextHop, Unroutable};
-use proxy::{Forward, Leg, Route, Target};
+use proxy::{End, Forward, Leg, Route, Target};
 use registrar::{Denied, Flow, UserName};
 use sip::{Message, Name, Status};
 use trust::Peer;
@@ -254,11 +254,11 @@ impl Node {
 
     fn forward(&self, flow: Flow, caller: UserName, targets: Vec<Target>, record_route: bool) -> Forward {
         let asserted = Some(format!("<sip:{caller}@{}>", self.domain()));
-        Forward { targets, caller: Some(caller), asserted, reached_as: self.reached_on(flow), record_route }
+        Forward { targets, caller: Some(End::User(caller)), asserted, reached_as: self.reached_on(flow), record_route }
     }
 
     fn target(&self, user: &UserName, flow: Flow, uri: String, q: u16, path: Vec<String>) -> Target {
-        Target { hop: NextHop::Flow(flow), uri, q, path, user: Some(user.clone()), reached_as: self.reached_on(flow) }
+        Target { hop: NextHop::Flow(flow), uri, q, path, user: Some(user.clone()), reached_as: self.reached_on(flow), otherwise: Vec::new() }
     }
 
     fn reached_on(&self, flow: Flow) -> Option<Arc<str>> {
@@ -274,7 +274,7 @@ impl Node {
 
     /// A request inside a dialog goes where the token says, from its one end to its other, and nobody else may use it.
     fn decide_in_dialog(&mut self, flow: Flow, caller: UserName, from: &Leg, to: &Leg, request: &Message, now: Instant) -> Asked<Decision> {
-        if from.user != caller {
+        if from.end != End::User(caller.clone()) {
             return Err(Decision::Answer(self.not_yours()));
         }
         match self.device_in_dialog(to, request, now) {
@@ -285,15 +285,16 @@ impl Node {
 
     /// The other end's device: over the connection the dialog began on, or over the one it has come back with.
     fn device_in_dialog(&self, to: &Leg, request: &Message, now: Instant) -> Option<Target> {
+        let End::User(user) = &to.end else { return None };
         let uri = request.request_uri().ok()?;
         let ours = locate::serves(&self.topology, &uri);
         if let Some(instance) = uri.params.value("gr").filter(|_| ours) {
-            return self.devices(&to.user, Some(instance), now).into_iter().next();
+            return self.devices(user, Some(instance), now).into_iter().next();
         }
-        if !ours && self.session_has(to.flow, &to.user) {
-            return Some(self.target(&to.user, to.flow, uri.text.to_owned(), 1000, Vec::new()));
+        if !ours && self.session_has(to.flow, user) {
+            return Some(self.target(user, to.flow, uri.text.to_owned(), 1000, Vec::new()));
         }
-        let mut devices = self.devices(&to.user, None, now);
+        let mut devices = self.devices(user, None, now);
         let same = |device: &Target| {
             device.hop == NextHop::Flow(to.flow) || sip::Uri::parse(&device.uri).is_some_and(|contact| contact.same_as(&uri))
         };
