@@ -25,11 +25,13 @@ use crate::{
     core::Event,
     farewell::{Presence, farewell, write_at_once},
     fault,
+    handshake::Established,
     link::{Closing, Due, Link},
     scratch::{self, READ_BYTES, Scratch},
     shared::Shared,
     sources::Seat,
     tls::{Failure, Step, Tls},
+    way::{End, Kind},
 };
 
 /// Turns in one poll; after them other connections have theirs.
@@ -44,6 +46,8 @@ pub(crate) enum Ended {
     Eof,
     #[error("{0}")]
     Ours(&'static str),
+    #[error("cut: {0}")]
+    Cut(&'static str),
     #[error("the outbox is full: the other side reads too slowly")]
     Overflow,
     #[error("nothing of what waits was taken in time: the other side does not read")]
@@ -73,6 +77,7 @@ impl Ended {
         match self {
             Self::ByPeer
             | Self::Ours(_)
+            | Self::Cut(_)
             | Self::SlowMessage
             | Self::TooMuchUnfinished
             | Self::Unframed(_)
@@ -103,6 +108,9 @@ pub(crate) struct Connection {
     write_since: Option<Instant>,
     /// Nothing more comes in; what came is delivered first.
     over: Option<Ended>,
+    kind: Kind,
+    /// The other side has said something.
+    heard: bool,
     presence: Presence,
     seat: Seat,
 }
@@ -116,13 +124,21 @@ enum Delivered {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, tls: Tls, early: &[u8], link: Arc<Link>, shared: Arc<Shared>, seat: Seat) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        established: Established,
+        link: Arc<Link>,
+        shared: Arc<Shared>,
+        seat: Seat,
+        mut presence: Presence,
+    ) -> Self {
+        presence.opened();
+        let Established { tls, early, .. } = established;
         let framer = (!early.is_empty()).then(|| {
             let mut framer = Box::new(Framer::new(shared.limits.message));
-            framer.handle_input(early);
+            framer.handle_input(&early);
             framer
         });
-        let presence = Presence::new(link.flow, &shared);
         let over = tls.is_peer_closed().then_some(Ended::ByPeer);
         Self {
             stream,
@@ -136,6 +152,8 @@ impl Connection {
             message_since: None,
             write_since: None,
             over,
+            kind: presence.kind(),
+            heard: !early.is_empty(),
             presence,
             seat,
         }
@@ -149,7 +167,7 @@ impl Connection {
     /// Says the last words as far as `ended` allows, tells the core, and lets the other side read. Bounded by the limit
     /// on closing.
     pub(crate) async fn end(mut self, ended: Ended) {
-        tracing::debug!(flow = self.link.flow.0, remote = %self.link.facts.remote, reason = %ended, "connection ended");
+        self.note_end(&ended);
         if ended.may_say_goodbye() {
             let notify = self.tls.goodbye();
             self.pending.extend_from_slice(&notify);
@@ -164,9 +182,26 @@ impl Connection {
         }
     }
 
+    /// In TLS 1.3 whoever calls has finished before the called server has judged: an end before its first word is most
+    /// likely its verdict on us, and is kept as one.
+    fn note_end(&self, ended: &Ended) {
+        let Some(facts) = self.link.facts() else { return };
+        tracing::debug!(flow = self.link.flow.0, remote = %facts.remote, reason = %ended, "connection ended");
+        let end = match ended {
+            Ended::Tls(Failure::Tls(error)) => End::Late(error),
+            Ended::ByPeer | Ended::Eof | Ended::Socket(_) => End::Lost("the server that was called ended it before it said anything"),
+            _ => return,
+        };
+        if self.kind == Kind::Dialled && !self.heard {
+            self.shared.verdicts.note_failure(&facts.way, Some(self.link.flow), facts.remote, end);
+        }
+    }
+
     /// Does what can be done now; ready when the connection is to end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.link.register(cx.waker());
+        if let Some(Closing::Cut(reason)) = self.link.register(cx.waker()) {
+            return Poll::Ready(Ended::Cut(reason));
+        }
         for _ in 0..TURNS_MAX {
             match scratch::with(|scratch| self.turn(cx, scratch)) {
                 Ok(true) => {}
@@ -201,6 +236,7 @@ impl Connection {
         self.transmit(cx, scratch.output.filled())?;
         match due {
             Due::Close(Closing::Orderly(reason)) => Err(Ended::Ours(reason)),
+            Due::Close(Closing::Cut(reason)) => Err(Ended::Cut(reason)),
             Due::Close(Closing::Overflow) => {
                 self.shared.meters.outbox_overflows.increment(1);
                 Err(Ended::Overflow)
@@ -231,7 +267,9 @@ impl Connection {
         let limits = self.shared.limits.message;
         let framer = self.framer.get_or_insert_with(|| scratch.framer.take().unwrap_or_else(|| Box::new(Framer::new(limits))));
         let input = &mut scratch.input[..held + read];
-        match self.tls.receive(input, &mut scratch.output, |data| framer.handle_input(data)) {
+        let received = self.tls.receive(input, &mut scratch.output, |data| framer.handle_input(data));
+        self.heard |= !framer.buffer_mut().is_empty();
+        match received {
             Ok(Step::Open | Step::Handshaking) => {}
             Ok(Step::PeerClosed) => self.over = Some(Ended::ByPeer),
             Err(failure) => {
@@ -293,7 +331,7 @@ impl Connection {
             return Ok(None);
         }
         if self.reservation.is_none() {
-            match self.shared.events.clone().try_reserve_owned() {
+            match self.shared.share(self.kind).events.clone().try_reserve_owned() {
                 Ok(place) => return Ok(Some(place)),
                 Err(TrySendError::Closed(_)) => return Err(Ended::NoCore),
                 Err(TrySendError::Full(events)) => self.reservation = Some(Box::pin(events.reserve_owned())),

@@ -9,31 +9,45 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{core::Event, shared::Shared};
+use crate::{core::Event, shared::Shared, way::Kind};
 
-/// That the core knows of the connection. However the task ends, by panic too, the core hears of it exactly once.
+/// That the core knows of the connection, or waits for it. However the task ends, by panic too, the core hears of it exactly once.
 pub(crate) struct Presence {
     flow: Flow,
+    kind: Kind,
     shared: Arc<Shared>,
+    /// It is among the open ones that are counted.
+    open: bool,
     reported: bool,
 }
 
 impl Presence {
-    pub(crate) fn new(flow: Flow, shared: &Arc<Shared>) -> Self {
-        shared.meters.connections.increment(1.0);
-        Self { flow, shared: Arc::clone(shared), reported: false }
+    pub(crate) fn new(flow: Flow, kind: Kind, shared: &Arc<Shared>) -> Self {
+        Self { flow, kind, shared: Arc::clone(shared), open: false, reported: false }
+    }
+
+    /// The connection is open.
+    pub(crate) fn opened(&mut self) {
+        self.open = true;
+        self.shared.meters.connections.increment(1.0);
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Tells the core, behind everything that the connection said.
     pub(crate) async fn report(&mut self) {
         let closed = Event::Closed { flow: self.flow };
-        self.reported = self.shared.events.send(closed).await.is_ok();
+        self.reported = self.shared.share(self.kind).events.send(closed).await.is_ok();
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.shared.meters.connections.decrement(1.0);
+        if self.open {
+            self.shared.meters.connections.decrement(1.0);
+        }
         if !self.reported {
             // Fails only when the core is gone, and then nobody needs to know.
             let _ = self.shared.lost.send(self.flow);

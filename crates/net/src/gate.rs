@@ -1,83 +1,85 @@
-//! Where `net` asks `trust`: each handshake becomes one verdict, one event, one count and one record. The verdict itself
-//! is `trust`'s.
+//! The ways to `trust`: a [`Gate`] for each port that listens, a [`Dialler`] for the links that we open ourselves.
 
 use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use pki::CertificateDer;
-use registrar::Flow;
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use trust::{
-    Contact, Decision, DecisionRecord, Listener, LivePolicy, Peer, Records, judge,
-    tls::{Clock, Outcome, ServerIdentity, TlsFault, decide, server_config},
+    Listener, LivePolicy, Policy,
+    tls::{Clock, ServerIdentity, TlsFault, link_config, server_config},
 };
 
-use crate::{facts::Facts, meters, server_name};
+use crate::server_name;
 
-/// The way to `trust`: its TLS configuration, its question after each handshake, and the records of its answers.
+/// A port's way to `trust`: which kind of port it is, its TLS configuration, and the policy that it goes by.
 pub struct Gate {
-    listener: Listener,
-    policy: Arc<LivePolicy>,
-    tls: Arc<ServerConfig>,
-    records: Mutex<Records>,
+    pub(crate) listener: Listener,
+    pub(crate) tls: Arc<ServerConfig>,
+    belief: Belief,
 }
 
 impl Gate {
     /// For a port of this kind. `identity` is what the server shows and `policy` what it believes; both may be replaced
-    /// while it runs, and count from the next handshake on.
+    /// while it runs, and count from the next handshake on. What is open already is judged again by
+    /// [`Handle::rejudge`](crate::Handle::rejudge).
+    ///
+    /// # Errors
+    /// The TLS library lacks what is needed, or no SIP is spoken on such a port.
+    pub fn new(listener: Listener, identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Self, TlsFault> {
+        match listener {
+            Listener::Clients | Listener::Servers => {}
+            Listener::Web => return Err(TlsFault::Library(rustls::Error::General("SIP is not spoken on the port for HTTPS".into()))),
+        }
+        let config = server_config(listener, identity, Arc::clone(&policy), Arc::clone(&clock))?;
+        Ok(Self { listener, tls: server_name::overhear(&config), belief: Belief { policy, clock } })
+    }
+
+    pub(crate) fn belief(&self) -> &Belief {
+        &self.belief
+    }
+}
+
+/// The way to `trust` of the links that this server opens to others.
+pub struct Dialler {
+    pub(crate) tls: Arc<ClientConfig>,
+    belief: Belief,
+}
+
+impl Dialler {
+    /// Shows `identity` to the servers it calls, and believes them by `policy`; both as at a [`Gate`].
     ///
     /// # Errors
     /// The TLS library lacks what is needed.
-    pub fn new(listener: Listener, identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Self, TlsFault> {
-        let config = server_config(listener, identity, Arc::clone(&policy), clock)?;
-        Ok(Self { listener, policy, tls: server_name::overhear(&config), records: Mutex::default() })
+    pub fn new(identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Self, TlsFault> {
+        let tls = link_config(identity, Arc::clone(&policy), Arc::clone(&clock))?;
+        Ok(Self { tls, belief: Belief { policy, clock } })
     }
 
-    pub(crate) fn tls(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.tls)
-    }
-
-    /// Who is at the other end of a finished handshake, and may they be there?
-    pub(crate) fn judge(&self, flow: Flow, facts: &Facts, chain: Option<&[CertificateDer<'static>]>) -> Option<Peer> {
-        let contact =
-            Contact { listener: self.listener, source: facts.remote, sni: facts.server_name().map(str::to_owned), tls: facts.negotiated() };
-        let decision = judge(&self.policy.current(), contact, chain.unwrap_or_default(), SystemTime::now());
-        self.keep(Some(flow), decision)
-    }
-
-    /// A handshake that did not end well is a decision too.
-    pub(crate) fn note_failure(&self, source: SocketAddr, outcome: Outcome<'_>) {
-        let decision = decide(&self.policy.current(), self.listener, source, outcome, SystemTime::now());
-        let admitted = self.keep(None, decision);
-        debug_assert!(admitted.is_none(), "a handshake that failed admits nobody");
-    }
-
-    /// One event, one count, one record for each verdict.
-    fn keep(&self, flow: Option<Flow>, Decision { verdict, record }: Decision) -> Option<Peer> {
-        let (flow, source, sni) = (flow.map(|flow| flow.0), record.contact.source, record.contact.sni.as_deref());
-        let admitted = match verdict {
-            Ok(peer) => {
-                tracing::info!(flow, %source, sni, peer = record.verdict, "peer accepted");
-                Some(peer)
-            }
-            Err(refusal) => {
-                tracing::warn!(flow, %source, sni, reason = record.label, %refusal, "peer refused");
-                None
-            }
-        };
-        meters::count_verdict(self.listener.as_str(), if admitted.is_some() { "accepted" } else { "refused" }, record.label);
-        self.records().push(record);
-        admitted
-    }
-
-    fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn decisions(&self, limit: usize) -> Vec<DecisionRecord> {
-        self.records().newest_first().take(limit).cloned().collect()
+    pub(crate) fn belief(&self) -> &Belief {
+        &self.belief
     }
 }
+
+/// What a verdict goes by.
+pub(crate) struct Belief {
+    policy: Arc<LivePolicy>,
+    clock: Clock,
+}
+
+impl Belief {
+    /// The policy in force now.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.current()
+    }
+
+    /// The same moment that handshakes go by. A clock that fails shows the end of time: nothing is valid then.
+    pub(crate) fn now(&self) -> SystemTime {
+        let since = self.clock.current_time().map_or(END_OF_TIME, |now| Duration::from_secs(now.as_secs()));
+        SystemTime::UNIX_EPOCH + since
+    }
+}
+
+/// Later than any certificate is valid (RFC 5280 §4.1.2.5: the year 9999), and still a moment that can be written.
+const END_OF_TIME: Duration = Duration::from_secs(253_402_300_799);

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use registrar::Flow;
 use rustls::InvalidMessage;
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
@@ -17,20 +18,21 @@ use tokio::{
     sync::SemaphorePermit,
     time::timeout,
 };
-use trust::tls::Outcome;
 
 use crate::{
-    gate::Gate,
     meters::HandshakeEnd,
     scratch::{self, READ_BYTES},
     server_name,
     shared::Shared,
     sources::Seat,
     tls::{Failure, Step, Tls},
+    way::{End, Kind, Way},
 };
 
 /// What the first byte of a TLS connection is: the record type `handshake` (RFC 8446 §5.1).
 const RECORD_TYPE_HANDSHAKE: u8 = 22;
+/// Or, from whom we called, the type `alert`: it wants nothing to do with us.
+const RECORD_TYPE_ALERT: u8 = 21;
 /// What is told of a connection that ended too early.
 const CLOSED: &str = "the other side closed it";
 
@@ -69,14 +71,15 @@ impl Unfinished {
     }
 
     /// Gives `trust` its reason.
-    pub(crate) fn note(&self, gate: &Gate, source: SocketAddr) {
+    pub(crate) fn note(&self, shared: &Shared, way: &Way, flow: Option<Flow>, remote: SocketAddr) {
+        let note = |end: End<'_>| shared.verdicts.note_failure(way, flow, remote, end);
         match self {
-            Self::ClearText => gate.note_failure(source, Outcome::Failed(&InvalidMessage::InvalidContentType.into())),
-            Self::Slow => gate.note_failure(source, Outcome::Lost("it took longer than a handshake may")),
-            Self::Gone(detail) => gate.note_failure(source, Outcome::Lost(detail)),
-            Self::Broken(Failure::Tls(error)) => gate.note_failure(source, Outcome::Failed(error)),
-            Self::Broken(failure @ (Failure::TooMuchHeld | Failure::WornOut)) => {
-                gate.note_failure(source, Outcome::Lost(&failure.to_string()));
+            Self::ClearText => note(End::Failed(&InvalidMessage::InvalidContentType.into())),
+            Self::Slow => note(End::Lost("it took longer than a handshake may")),
+            Self::Gone(detail) => note(End::Lost(detail)),
+            Self::Broken(Failure::Tls(error)) => note(End::Failed(error)),
+            Self::Broken(failure @ (Failure::NoServerName | Failure::TooMuchHeld | Failure::WornOut)) => {
+                note(End::Lost(&failure.to_string()));
             }
         }
     }
@@ -89,25 +92,32 @@ impl From<std::io::Error> for Unfinished {
 }
 
 /// Runs the handshake; waiting for a place counts against its deadline.
-pub(crate) async fn handshake(stream: &mut TcpStream, shared: &Shared, seat: &Seat) -> Result<Established, Unfinished> {
+pub(crate) async fn handshake(stream: &mut TcpStream, way: &Way, shared: &Shared, seat: &Seat) -> Result<Established, Unfinished> {
     tokio::select! {
-        finished = timeout(shared.limits.handshake(), in_turn(stream, shared, seat)) => finished.unwrap_or(Err(Unfinished::Slow)),
+        finished = timeout(shared.limits.handshake(), in_turn(stream, way, shared, seat)) => finished.unwrap_or(Err(Unfinished::Slow)),
         () = shared.ended() => Err(Unfinished::Gone("the server shuts down".into())),
     }
 }
 
-async fn in_turn(stream: &mut TcpStream, shared: &Shared, seat: &Seat) -> Result<Established, Unfinished> {
-    input_is_there(stream).await?;
-    let _places: [Option<SemaphorePermit<'_>>; 2] = [seat.handshakes().acquire().await.ok(), shared.handshakes.acquire().await.ok()];
-    let tls = Tls::new(shared.gate.tls(), shared.limits.handshake_bytes_max).map_err(Unfinished::Broken)?;
+async fn in_turn(stream: &mut TcpStream, way: &Way, shared: &Shared, seat: &Seat) -> Result<Established, Unfinished> {
+    let share = shared.share(way.kind());
+    let speaks_first = way.kind() == Kind::Dialled;
+    if !speaks_first {
+        input_is_there(stream).await?;
+    }
+    let _places: [Option<SemaphorePermit<'_>>; 2] = [seat.handshakes().acquire().await.ok(), share.handshakes.acquire().await.ok()];
+    let tls = way.tls(shared.limits.handshake_bytes_max).map_err(Unfinished::Broken)?;
     let mut established = Established { tls, server_name: None, early: Vec::new() };
-    let mut first = true;
+    if speaks_first {
+        stream.write_all(&established.tls.first_word().map_err(Unfinished::Broken)?).await?;
+    }
+    let mut first_types: &[u8] = if speaks_first { &[RECORD_TYPE_HANDSHAKE, RECORD_TYPE_ALERT] } else { &[RECORD_TYPE_HANDSHAKE] };
     loop {
         input_is_there(stream).await?;
-        let turn = shared.computing.acquire().await;
-        let (step, output) = poll_fn(|cx| step(stream, cx, &mut established, first)).await?;
+        let turn = share.computing.acquire().await;
+        let (step, output) = poll_fn(|cx| step(stream, cx, &mut established, first_types)).await?;
         drop(turn);
-        first = false;
+        first_types = &[];
         stream.write_all(&output).await?;
         match step {
             Ok(Step::Handshaking) => {}
@@ -129,8 +139,13 @@ async fn input_is_there(stream: &TcpStream) -> Result<(), Unfinished> {
 /// A step of the protocol, and what is to be sent whether it succeeded or not.
 type Stepped = (Result<Step, Failure>, Vec<u8>);
 
-/// Reads what is there and works it off.
-fn step(stream: &mut TcpStream, cx: &mut Context<'_>, established: &mut Established, first: bool) -> Poll<Result<Stepped, Unfinished>> {
+/// Reads what is there and works it off. Where the connection begins, it begins with one of `first_types`.
+fn step(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    established: &mut Established,
+    first_types: &[u8],
+) -> Poll<Result<Stepped, Unfinished>> {
     scratch::with(|scratch| {
         let held = established.tls.release(&mut scratch.input, READ_BYTES);
         let mut space = ReadBuf::new(&mut scratch.input[held..held + READ_BYTES]);
@@ -138,10 +153,8 @@ fn step(stream: &mut TcpStream, cx: &mut Context<'_>, established: &mut Establis
         let read = space.filled();
         match read.first() {
             None => return Poll::Ready(Err(Unfinished::Gone(CLOSED.into()))),
-            Some(&byte) if first && byte != RECORD_TYPE_HANDSHAKE => {
-                return Poll::Ready(Err(Unfinished::ClearText));
-            }
-            Some(_) => {}
+            Some(byte) if first_types.is_empty() || first_types.contains(byte) => {}
+            Some(_) => return Poll::Ready(Err(Unfinished::ClearText)),
         }
         let end = held + read.len();
         let early = &mut established.early;

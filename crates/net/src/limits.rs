@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use crate::way::Kind;
+
 /// Everything a stranger can make grow or last, with its bound. The defaults carry an organisation behind one NAT
 /// address; none of them can be switched off, only moved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Connections in all. [`Server::bind`](crate::Server::bind) lowers it to what the process may open.
+    /// Connections in all. [`Server::on`](crate::Server::on) lowers it to what the process may open.
     pub connections_max: usize,
+    /// Of these, kept for connections to the port for servers, if there is one: clients cannot take them.
+    pub connections_for_servers_max: usize,
+    /// Of these, kept for the links that we open to other servers, if we open any: nobody else can take them.
+    pub links_dialled_max: usize,
     /// Connections from one source (an IPv4 address, an IPv6 /64); lowered so far that a part of all places stays free
     /// for others. Large offices behind one address need thousands.
     pub connections_per_source_max: usize,
@@ -20,6 +26,15 @@ pub struct Limits {
     pub handshakes_computing_max: usize,
     /// From the TCP connection to the end of the TLS handshake.
     pub handshake_seconds_max: u64,
+    /// From a connection attempt to the TCP connection, for each address of the server that is called.
+    pub connect_seconds_max: u64,
+    /// From the wish to call a server to its end, whatever addresses there are to try.
+    pub dial_seconds_max: u64,
+    /// Addresses of a server that are tried; what waits for the link meanwhile is bounded like any outbox.
+    pub dial_addresses_max: usize,
+    /// How long a certificate that has ended, or a change of policy that nobody told, can go unnoticed on an open
+    /// connection.
+    pub rejudge_seconds_max: u64,
     /// Handshake bytes not yet understood, held for one connection. A chain of four certificates is 16 KB at most.
     pub handshake_bytes_max: usize,
     /// From the first byte of a message to its last.
@@ -49,11 +64,17 @@ impl Limits {
     /// What a server starts with.
     pub const DEFAULT: Self = Self {
         connections_max: 40_000,
+        connections_for_servers_max: 1_024,
+        links_dialled_max: 512,
         connections_per_source_max: 20_000,
         handshakes_max: 2_048,
         handshakes_per_source_max: 1_024,
         handshakes_computing_max: 8,
         handshake_seconds_max: 10,
+        connect_seconds_max: 3,
+        dial_seconds_max: 15,
+        dial_addresses_max: 8,
+        rejudge_seconds_max: 10,
         handshake_bytes_max: 32 * 1024,
         message_seconds_max: 30,
         unfinished_bytes_max: 256 * 1024 * 1024,
@@ -69,9 +90,48 @@ impl Limits {
 
     /// What one source leaves free for others, as a part of all connections.
     const OTHERS_PART: usize = 32;
+    /// What server links, and those we dial, may each keep for themselves, as a part of all connections.
+    const KEPT_PART: usize = 4;
+    /// What the other kinds get of what a kind of connections may take besides places, as a part of it.
+    const SMALLER_PART: usize = 4;
 
-    /// The same with at most so many connections; one source still cannot take them all.
-    pub(crate) fn within(self, connections_max: usize) -> Self {
+    /// The same with at most so many connections, of which only `kinds` keep any for themselves.
+    pub(crate) fn within(self, connections_max: usize, kinds: &[Kind]) -> Self {
+        let kept = |kind, wanted: usize| if kinds.contains(&kind) { wanted.min((connections_max / Self::KEPT_PART).max(1)) } else { 0 };
+        Self {
+            connections_max,
+            connections_for_servers_max: kept(Kind::Servers, self.connections_for_servers_max),
+            links_dialled_max: kept(Kind::Dialled, self.links_dialled_max),
+            ..self
+        }
+    }
+
+    /// The bounds of one kind of connections. One source cannot take every place of a kind; among those that we dial
+    /// there are no strangers.
+    pub(crate) fn of(self, kind: Kind) -> Self {
+        let smaller = Self {
+            handshakes_max: (self.handshakes_max / Self::SMALLER_PART).max(1),
+            handshakes_per_source_max: (self.handshakes_per_source_max / Self::SMALLER_PART).max(1),
+            handshakes_computing_max: (self.handshakes_computing_max / Self::SMALLER_PART).max(1),
+            unfinished_bytes_max: self.unfinished_bytes_max / Self::SMALLER_PART,
+            ..self
+        };
+        match kind {
+            Kind::Clients => {
+                let kept = self.connections_for_servers_max + self.links_dialled_max;
+                self.with_connections(self.connections_max.saturating_sub(kept))
+            }
+            Kind::Servers => smaller.with_connections(self.connections_for_servers_max),
+            Kind::Dialled => Self {
+                connections_max: self.links_dialled_max,
+                connections_per_source_max: self.links_dialled_max,
+                handshakes_per_source_max: smaller.handshakes_max,
+                ..smaller
+            },
+        }
+    }
+
+    fn with_connections(self, connections_max: usize) -> Self {
         let for_others = (connections_max / Self::OTHERS_PART).max(1);
         let per_source = connections_max.saturating_sub(for_others).max(1);
         Self { connections_max, connections_per_source_max: self.connections_per_source_max.min(per_source), ..self }
@@ -79,6 +139,18 @@ impl Limits {
 
     pub(crate) fn handshake(&self) -> Duration {
         Duration::from_secs(self.handshake_seconds_max)
+    }
+
+    pub(crate) fn connect(&self) -> Duration {
+        Duration::from_secs(self.connect_seconds_max)
+    }
+
+    pub(crate) fn dial(&self) -> Duration {
+        Duration::from_secs(self.dial_seconds_max)
+    }
+
+    pub(crate) fn rejudge(&self) -> Duration {
+        Duration::from_secs(self.rejudge_seconds_max)
     }
 
     pub(crate) fn message_time(&self) -> Duration {
@@ -110,7 +182,7 @@ mod tests {
 
     /// A process that may hold so many connections gives one source so many.
     fn check(room: usize, per_source: usize) {
-        let limits = Limits::DEFAULT.within(room);
+        let limits = Limits::DEFAULT.within(room, &[Kind::Clients]).of(Kind::Clients);
         assert_eq!((limits.connections_max, limits.connections_per_source_max), (room, per_source));
     }
 
@@ -120,5 +192,24 @@ mod tests {
         check(19_744, 19_127);
         check(768, 744);
         check(2, 1);
+    }
+
+    /// In a process that may hold so many connections, each kind has so many places.
+    fn check_shares(room: usize, expected: [usize; 3]) {
+        let limits = Limits::DEFAULT.within(room, &[Kind::Clients, Kind::Servers, Kind::Dialled]);
+        let shares = [Kind::Clients, Kind::Servers, Kind::Dialled].map(|kind| limits.of(kind).connections_max);
+        assert_eq!((shares, shares.iter().sum()), (expected, room));
+    }
+
+    #[test]
+    fn server_links_keep_places_that_clients_cannot_take() {
+        check_shares(40_000, [38_464, 1_024, 512]);
+        check_shares(768, [384, 192, 192]);
+    }
+
+    #[test]
+    fn who_we_call_is_no_stranger_and_may_take_every_place_of_the_links() {
+        let limits = Limits::DEFAULT.within(40_000, &[Kind::Dialled]).of(Kind::Dialled);
+        assert_eq!(limits.connections_per_source_max, limits.connections_max);
     }
 }

@@ -1,11 +1,12 @@
 //! What the core and the task of one connection share: the outbox, and how much of the connection's input is under way.
 
 use std::{
+    future::poll_fn,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    task::Waker,
+    task::{Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::{facts::Facts, scratch::WRITE_BYTES};
 /// One connection as the core sees it. The lock is this connection's alone.
 pub(crate) struct Link {
     pub(crate) flow: Flow,
-    pub(crate) facts: Facts,
+    facts: OnceLock<Facts>,
     in_flight: AtomicU32,
     outbox: Mutex<Outbox>,
 }
@@ -34,6 +35,8 @@ struct Outbox {
 pub(crate) enum Closing {
     /// Somebody decided so: what waits is sent, then `close_notify`.
     Orderly(&'static str),
+    /// The other side is no longer trusted: nothing that waits is sent or heard, `close_notify` is all.
+    Cut(&'static str),
     /// It reads more slowly than it is written to: nothing more can be told.
     Overflow,
 }
@@ -50,8 +53,27 @@ pub(crate) enum Due {
 }
 
 impl Link {
-    pub(crate) fn new(flow: Flow, facts: Facts) -> Self {
-        Self { flow, facts, in_flight: AtomicU32::new(0), outbox: Mutex::default() }
+    /// A connection that passed its handshake.
+    pub(crate) fn open(flow: Flow, facts: Facts) -> Self {
+        let link = Self::dialling(flow);
+        link.opened(facts);
+        link
+    }
+
+    /// A connection that does not exist yet; what is sent to it waits.
+    pub(crate) fn dialling(flow: Flow) -> Self {
+        Self { flow, facts: OnceLock::new(), in_flight: AtomicU32::new(0), outbox: Mutex::default() }
+    }
+
+    /// The connection exists now.
+    pub(crate) fn opened(&self, facts: Facts) {
+        // One task dials, and ends with its first success.
+        let _ = self.facts.set(facts);
+    }
+
+    /// What its handshake settled; `None` while it is dialled.
+    pub(crate) fn facts(&self) -> Option<&Facts> {
+        self.facts.get()
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
@@ -80,9 +102,22 @@ impl Link {
         self.outbox().closing.get_or_insert(Closing::Orderly(reason));
     }
 
+    /// Ends the connection at once and forgets what waits, whatever else was to happen to it.
+    pub(crate) fn cut(&self, reason: &'static str) {
+        let mut outbox = self.outbox();
+        outbox.closing = Some(Closing::Cut(reason));
+        outbox.queue = Vec::new();
+        outbox.bytes = 0;
+    }
+
     /// Whether the connection is to end.
     pub(crate) fn is_closing(&self) -> bool {
         self.outbox().closing.is_some()
+    }
+
+    /// Comes back when the connection is to end.
+    pub(crate) async fn closed(&self) -> Closing {
+        poll_fn(|cx| self.register(cx.waker()).map_or(Poll::Pending, Poll::Ready)).await
     }
 
     /// Lets the connection's task look at what is due.
@@ -93,12 +128,13 @@ impl Link {
         }
     }
 
-    /// The task that [`wake`](Self::wake) wakes.
-    pub(crate) fn register(&self, waker: &Waker) {
+    /// The task that [`wake`](Self::wake) wakes; says why the connection is to end, if it is.
+    pub(crate) fn register(&self, waker: &Waker) -> Option<Closing> {
         let mut outbox = self.outbox();
         if !outbox.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             outbox.waker = Some(waker.clone());
         }
+        outbox.closing
     }
 
     /// Moves what is due behind `plain`, one run at most.
@@ -151,7 +187,7 @@ mod tests {
     const MAX: usize = 100;
 
     fn link() -> Link {
-        Link::new(Flow(1), Facts::for_tests())
+        Link::dialling(Flow(1))
     }
 
     fn push(link: &Link, len: usize) {
@@ -190,6 +226,18 @@ mod tests {
         let mut plain = Vec::new();
         assert_eq!(link.take_into(&mut plain), Due::Close(Closing::Orderly("first")));
         assert_eq!(plain.len(), 5);
+    }
+
+    #[test]
+    fn a_cut_forgets_what_waits_and_comes_before_any_other_end() {
+        let link = link();
+        push(&link, 5);
+        link.close("later");
+        link.cut("revoked");
+        push(&link, 5);
+        let mut plain = Vec::new();
+        assert_eq!(link.take_into(&mut plain), Due::Close(Closing::Cut("revoked")));
+        assert!(plain.is_empty());
     }
 
     #[test]

@@ -6,10 +6,12 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
+    gate::Gate,
     meters::HandshakeEnd,
     shared::Shared,
     sources::{Full, Seat},
     task,
+    way::Way,
 };
 
 /// Connections that the kernel has accepted and we have not; the kernel may lower it.
@@ -80,7 +82,7 @@ fn open(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// What every connection gets: no waiting for more bytes (Nagle and delayed acknowledgement cost 40 ms a handshake), and
 /// an end when the other side is dead.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_nodelay(true)?;
@@ -89,22 +91,23 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Accepts until the server ends.
-pub(crate) async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn accept_all(listener: TcpListener, gate: Arc<Gate>, shared: Arc<Shared>) {
+    let way = Way::Accepted(gate);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shared.ended() => return,
         };
         match accepted {
-            Ok((stream, remote)) => admit(stream, remote, &shared),
+            Ok((stream, remote)) => admit(stream, remote, &way, &shared),
             Err(error) => recover(&error).await,
         }
     }
 }
 
-fn admit(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
-    match shared.sources.take_seat(remote.ip()) {
-        Ok(seat) => start(stream, remote, seat, shared),
+fn admit(stream: TcpStream, remote: SocketAddr, way: &Way, shared: &Arc<Shared>) {
+    match shared.share(way.kind()).sources.take_seat(remote.ip()) {
+        Ok(seat) => start(stream, remote, seat, way, shared),
         Err(full) => {
             let end = match full {
                 Full::Server => HandshakeEnd::ServerFull,
@@ -116,9 +119,9 @@ fn admit(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
     }
 }
 
-fn start(stream: TcpStream, remote: SocketAddr, seat: Seat, shared: &Arc<Shared>) {
+fn start(stream: TcpStream, remote: SocketAddr, seat: Seat, way: &Way, shared: &Arc<Shared>) {
     match prepare(&stream) {
-        Ok(()) => drop(tokio::spawn(task::run(stream, remote, seat, Arc::clone(shared)))),
+        Ok(()) => drop(tokio::spawn(task::run(stream, remote, seat, way.clone(), Arc::clone(shared)))),
         // The connection was reset before we looked at it.
         Err(error) => tracing::debug!(%remote, %error, "connection gone before it began"),
     }

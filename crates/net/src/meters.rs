@@ -109,6 +109,16 @@ impl Meters {
     }
 }
 
+/// How a call to a server ended, or began.
+pub(crate) fn count_dial(result: &'static str) {
+    counter!("verbund_dials_total", "result" => result).increment(1);
+}
+
+/// An open connection that was cut because its peer is no longer trusted.
+pub(crate) fn count_cut(way: &'static str, reason: &'static str) {
+    counter!("verbund_connections_cut_total", "listener" => way, "reason" => reason).increment(1);
+}
+
 /// One verdict of `trust`. Rare enough to look the counter up each time; `reason` is one of a fixed set of words.
 pub(crate) fn count_verdict(listener: &'static str, verdict: &'static str, reason: &'static str) {
     counter!("verbund_trust_decisions_total", "listener" => listener, "verdict" => verdict, "reason" => reason).increment(1);

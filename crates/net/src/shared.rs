@@ -6,30 +6,78 @@ use std::sync::{
 };
 
 use registrar::Flow;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use trust::Policy;
 
-use crate::{Limits, core::Event, gate::Gate, meters::Meters, sources::Sources};
+use crate::{
+    Limits,
+    gate::{Dialler, Gate},
+    meters::Meters,
+    queues::ToCore,
+    share::Share,
+    verdicts::Verdicts,
+    way::Kind,
+};
 
 /// What every connection of a server refers to.
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
-    pub(crate) gate: Gate,
     pub(crate) meters: Meters,
-    pub(crate) sources: Arc<Sources>,
-    /// Handshakes under way.
-    pub(crate) handshakes: Semaphore,
-    /// Handshakes that compute right now.
-    pub(crate) computing: Semaphore,
-    /// To the core, in order.
-    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) verdicts: Verdicts,
+    /// The ports that listen.
+    pub(crate) gates: Vec<Arc<Gate>>,
+    /// How other servers are called, if they are.
+    pub(crate) dialler: Option<Arc<Dialler>>,
+    clients: Share,
+    servers: Share,
+    dialled: Share,
     /// Flows whose task ended without a farewell; one each at most, so the queue is bounded by the connections.
     pub(crate) lost: mpsc::UnboundedSender<Flow>,
     /// Becomes true when the server ends.
-    pub(crate) ending: watch::Receiver<bool>,
-    pub(crate) next_flow: AtomicU64,
+    ending: watch::Receiver<bool>,
+    next_flow: AtomicU64,
 }
 
 impl Shared {
+    /// `limits` are those of the whole server.
+    pub(crate) fn new(
+        gates: Vec<Arc<Gate>>,
+        dialler: Option<Dialler>,
+        limits: Limits,
+        to_core: ToCore,
+        ending: watch::Receiver<bool>,
+    ) -> Self {
+        let ToCore { clients, servers, lost } = to_core;
+        Self {
+            limits,
+            meters: Meters::new(),
+            verdicts: Verdicts::default(),
+            gates,
+            dialler: dialler.map(Arc::new),
+            clients: Share::new(Kind::Clients, &limits, clients),
+            dialled: Share::new(Kind::Dialled, &limits, servers.clone()),
+            servers: Share::new(Kind::Servers, &limits, servers),
+            lost,
+            ending,
+            next_flow: AtomicU64::new(1),
+        }
+    }
+
+    /// The places of one kind of connections.
+    pub(crate) fn share(&self, kind: Kind) -> &Share {
+        match kind {
+            Kind::Clients => &self.clients,
+            Kind::Servers => &self.servers,
+            Kind::Dialled => &self.dialled,
+        }
+    }
+
+    /// The policies in force now, of each port and of the links we dial; mostly one and the same.
+    pub(crate) fn policies(&self) -> Vec<Arc<Policy>> {
+        let beliefs = self.gates.iter().map(|gate| gate.belief()).chain(self.dialler.iter().map(|dialler| dialler.belief()));
+        beliefs.map(|belief| belief.policy()).collect()
+    }
+
     /// Comes back when the server ends.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.clone();
@@ -37,7 +85,7 @@ impl Shared {
         let _ = ending.wait_for(|ending| *ending).await;
     }
 
-    /// A number no connection had before.
+    /// A number no connection had before. Those with the highest bit are the core's, for what it dials.
     pub(crate) fn new_flow(&self) -> Flow {
         Flow(self.next_flow.fetch_add(1, Ordering::Relaxed))
     }

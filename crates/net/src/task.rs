@@ -1,4 +1,4 @@
-//! The life of one connection: handshake, `trust`, messages, end.
+//! The life of a connection that came in: handshake, `trust`, messages, end.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -8,51 +8,51 @@ use crate::{
     connection::Connection,
     core::Event,
     facts::Facts,
-    farewell::farewell,
+    farewell::{Presence, farewell},
     handshake::{Unfinished, handshake},
     link::Link,
     meters::HandshakeEnd,
     shared::Shared,
     sources::Seat,
+    way::Way,
 };
 
 /// What comes before and after the messages stands in boxes: a connection is idle most of its life, and then its task
 /// holds only the [`Connection`].
-pub(crate) async fn run(stream: TcpStream, remote: SocketAddr, seat: Seat, shared: Arc<Shared>) {
-    let Some(mut connection) = Box::pin(admit(stream, remote, seat, shared)).await else { return };
+pub(crate) async fn run(stream: TcpStream, remote: SocketAddr, seat: Seat, way: Way, shared: Arc<Shared>) {
+    let Some(mut connection) = Box::pin(admit(stream, remote, seat, way, shared)).await else { return };
     let ended = connection.serve().await;
     Box::pin(connection.end(ended)).await;
 }
 
 /// Handshake, verdict, and the core's knowledge of it; `None` when it came to nothing.
-async fn admit(mut stream: TcpStream, remote: SocketAddr, seat: Seat, shared: Arc<Shared>) -> Option<Connection> {
-    let established = match handshake(&mut stream, &shared, &seat).await {
+async fn admit(mut stream: TcpStream, remote: SocketAddr, seat: Seat, way: Way, shared: Arc<Shared>) -> Option<Connection> {
+    let mut established = match handshake(&mut stream, &way, &shared, &seat).await {
         Ok(established) => established,
         Err(unfinished) => {
-            give_up(stream, remote, &shared, &unfinished).await;
+            give_up(stream, remote, &way, &shared, &unfinished).await;
             return None;
         }
     };
     shared.meters.handshake(HandshakeEnd::Done);
-    let flow = shared.new_flow();
+    let (flow, kind) = (shared.new_flow(), way.kind());
     // Only a socket that is gone has no address of its own.
     let local = stream.local_addr().ok()?;
-    let facts = Facts::new(remote, local, &established.tls, established.server_name);
-    let Some(peer) = shared.gate.judge(flow, &facts, established.tls.peer_chain()) else {
-        let mut refused = established.tls;
-        let last = refused.goodbye();
+    let facts = Facts::new(way, remote, local, &mut established);
+    let Some(admitted) = shared.verdicts.admit(flow, &facts) else {
+        let last = established.tls.goodbye();
         farewell(&mut stream, &last, shared.limits.closing()).await;
         return None;
     };
-    let link = Arc::new(Link::new(flow, facts));
-    let connected = Event::Connected { link: Arc::clone(&link), peer };
-    shared.events.send(connected).await.ok()?;
-    Some(Connection::new(stream, established.tls, &established.early, link, shared, seat))
+    let link = Arc::new(Link::open(flow, facts));
+    shared.share(kind).events.send(Event::Connected { link: Arc::clone(&link), admitted }).await.ok()?;
+    let presence = Presence::new(flow, kind, &shared);
+    Some(Connection::new(stream, established, link, shared, seat, presence))
 }
 
-async fn give_up(mut stream: TcpStream, remote: SocketAddr, shared: &Shared, unfinished: &Unfinished) {
+async fn give_up(mut stream: TcpStream, remote: SocketAddr, way: &Way, shared: &Shared, unfinished: &Unfinished) {
     shared.meters.handshake(unfinished.end());
-    unfinished.note(&shared.gate, remote);
+    unfinished.note(shared, way, None, remote);
     match unfinished {
         Unfinished::Broken(_) => farewell(&mut stream, &[], shared.limits.closing()).await,
         // Nobody is left to be told, or nobody who would understand.
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     /// What a task of this function holds between two polls, without making one.
-    fn held<F: Future>(_: impl Fn(TcpStream, SocketAddr, Seat, Arc<Shared>) -> F) -> usize {
+    fn held<F: Future>(_: impl Fn(TcpStream, SocketAddr, Seat, Way, Arc<Shared>) -> F) -> usize {
         size_of::<F>()
     }
 

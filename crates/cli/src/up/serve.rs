@@ -41,7 +41,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let socket = admin::Socket::bind(organisation.layout.data()).await?;
     let (sip, https) = ports.hand_over();
     let policy = policy(organisation);
-    let server = net::Server::on(sip, gate(&identity, &policy)?, Limits::DEFAULT, node(&start)?)?;
+    let server = net::Server::on(vec![(sip, gate(&identity, &policy)?)], None, Limits::DEFAULT, node(&start)?)?;
     let handle = server.handle();
     let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity)));
     let renewal = Arc::new(Renewal::of(organisation, Arc::clone(&identity)));

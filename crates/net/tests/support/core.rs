@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use net::Core;
-use node::{Arrival, Figures, Output, Registration};
-use registrar::{Credential, Flow, UserName};
+use node::{Arrival, Output};
+use registrar::Flow;
 use sip::{Message, Reply, Status};
 use trust::Peer;
 
@@ -124,26 +124,6 @@ impl Core for TestCore {
 
     fn poll_output(&mut self) -> Option<Output> {
         self.output.pop_front()
-    }
-
-    fn put_user(&mut self, _: UserName, _: Credential, _: Instant) -> bool {
-        true
-    }
-
-    fn remove_user(&mut self, _: &UserName, _: Instant) -> bool {
-        true
-    }
-
-    fn registrations(&self, _: Instant) -> Vec<Registration> {
-        Vec::new()
-    }
-
-    fn signed_in(&self) -> Vec<(Flow, UserName)> {
-        Vec::new()
-    }
-
-    fn figures(&self) -> Figures {
-        Figures::default()
     }
 
     fn handle_shutdown(&mut self, _: Instant) {

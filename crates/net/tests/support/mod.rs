@@ -18,7 +18,7 @@ pub use tls::{SERVER_NAME, TestPki, client_trusting};
 /// A running server.
 pub struct Running {
     pub address: SocketAddr,
-    pub handle: Handle,
+    pub handle: Handle<TestCore>,
     pub log: Log,
     pub pki: TestPki,
     pub task: JoinHandle<()>,
@@ -50,7 +50,7 @@ impl Running {
 }
 
 /// Ports below 32768 are free for servers here; which of them is taken nobody knows before trying.
-pub fn bind(pki: &TestPki, limits: Limits, log: &Log) -> Server {
+pub fn bind(pki: &TestPki, limits: Limits, log: &Log) -> Server<TestCore> {
     let mut seed = std::process::id() ^ std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     for _ in 0..100 {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
