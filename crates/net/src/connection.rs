@@ -20,7 +20,6 @@ use tokio::{
     sync::mpsc::{OwnedPermit, error::SendError, error::TrySendError},
     time::{Sleep, sleep_until},
 };
-use trust::tls::Outcome;
 
 use crate::{
     core::Event,
@@ -32,7 +31,7 @@ use crate::{
     shared::Shared,
     sources::Seat,
     tls::{Failure, Step, Tls},
-    way::Kind,
+    way::{End, Kind},
 };
 
 /// Turns in one poll; after them other connections have theirs.
@@ -188,13 +187,13 @@ impl Connection {
     fn note_end(&self, ended: &Ended) {
         let Some(facts) = self.link.facts() else { return };
         tracing::debug!(flow = self.link.flow.0, remote = %facts.remote, reason = %ended, "connection ended");
-        let outcome = match ended {
-            Ended::Tls(Failure::Tls(error)) => Outcome::Failed(error),
-            Ended::ByPeer | Ended::Eof | Ended::Socket(_) => Outcome::Lost("the server that was called ended it before it said anything"),
+        let end = match ended {
+            Ended::Tls(Failure::Tls(error)) => End::Late(error),
+            Ended::ByPeer | Ended::Eof | Ended::Socket(_) => End::Lost("the server that was called ended it before it said anything"),
             _ => return,
         };
         if self.kind == Kind::Dialled && !self.heard {
-            self.shared.verdicts.note_failure(&facts.way, Some(self.link.flow), facts.remote, outcome);
+            self.shared.verdicts.note_failure(&facts.way, Some(self.link.flow), facts.remote, end);
         }
     }
 

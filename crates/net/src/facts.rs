@@ -11,11 +11,11 @@ use node::Arrival;
 use pki::{CertificateDer, Fqdn, Serial, VerifiedCertificate};
 use registrar::Flow;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
-use trust::{Contact, Decision, Peer, Policy, TlsFacts};
+use trust::{Decision, Peer, Policy, TlsFacts};
 
 use crate::{
     handshake::Established,
-    way::{Kind, Way},
+    way::{Kind, Shown, Way},
 };
 
 /// Who opened a connection.
@@ -98,13 +98,7 @@ impl Facts {
 
     /// Who is at the other end, by this policy?
     pub(crate) fn judge(&self, policy: &Policy) -> Decision {
-        let contact = Contact {
-            listener: self.way.listener(),
-            source: self.remote,
-            sni: self.server_name().map(str::to_owned),
-            tls: self.negotiated(),
-        };
-        self.way.judge(policy, contact, &self.chain)
+        self.way.judge(policy, Shown { remote: self.remote, sni: self.server_name(), tls: self.negotiated(), chain: &self.chain })
     }
 
     /// Remembers whom `trust` took the other end for.

@@ -8,10 +8,10 @@ use std::{
 use rustls::{ClientConfig, ServerConfig};
 use trust::{
     Listener, LivePolicy, Policy,
-    tls::{Clock, ServerIdentity, TlsFault, server_config},
+    tls::{Clock, ServerIdentity, TlsFault, link_config, server_config},
 };
 
-use crate::{server_name, shim::link_config};
+use crate::server_name;
 
 /// A port's way to `trust`: which kind of port it is, its TLS configuration, and the policy that it goes by.
 pub struct Gate {
@@ -26,8 +26,12 @@ impl Gate {
     /// [`Handle::rejudge`](crate::Handle::rejudge).
     ///
     /// # Errors
-    /// The TLS library lacks what is needed.
+    /// The TLS library lacks what is needed, or no SIP is spoken on such a port.
     pub fn new(listener: Listener, identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Self, TlsFault> {
+        match listener {
+            Listener::Clients | Listener::Servers => {}
+            Listener::Web => return Err(TlsFault::Library(rustls::Error::General("SIP is not spoken on the port for HTTPS".into()))),
+        }
         let config = server_config(listener, identity, Arc::clone(&policy), Arc::clone(&clock))?;
         Ok(Self { listener, tls: server_name::overhear(&config), belief: Belief { policy, clock } })
     }

@@ -18,7 +18,6 @@ use tokio::{
     sync::SemaphorePermit,
     time::timeout,
 };
-use trust::tls::Outcome;
 
 use crate::{
     meters::HandshakeEnd,
@@ -27,7 +26,7 @@ use crate::{
     shared::Shared,
     sources::Seat,
     tls::{Failure, Step, Tls},
-    way::{Kind, Way},
+    way::{End, Kind, Way},
 };
 
 /// What the first byte of a TLS connection is: the record type `handshake` (RFC 8446 §5.1).
@@ -73,14 +72,14 @@ impl Unfinished {
 
     /// Gives `trust` its reason.
     pub(crate) fn note(&self, shared: &Shared, way: &Way, flow: Option<Flow>, remote: SocketAddr) {
-        let note = |outcome: Outcome<'_>| shared.verdicts.note_failure(way, flow, remote, outcome);
+        let note = |end: End<'_>| shared.verdicts.note_failure(way, flow, remote, end);
         match self {
-            Self::ClearText => note(Outcome::Failed(&InvalidMessage::InvalidContentType.into())),
-            Self::Slow => note(Outcome::Lost("it took longer than a handshake may")),
-            Self::Gone(detail) => note(Outcome::Lost(detail)),
-            Self::Broken(Failure::Tls(error)) => note(Outcome::Failed(error)),
+            Self::ClearText => note(End::Failed(&InvalidMessage::InvalidContentType.into())),
+            Self::Slow => note(End::Lost("it took longer than a handshake may")),
+            Self::Gone(detail) => note(End::Lost(detail)),
+            Self::Broken(Failure::Tls(error)) => note(End::Failed(error)),
             Self::Broken(failure @ (Failure::NoServerName | Failure::TooMuchHeld | Failure::WornOut)) => {
-                note(Outcome::Lost(&failure.to_string()));
+                note(End::Lost(&failure.to_string()));
             }
         }
     }

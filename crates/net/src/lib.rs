@@ -31,7 +31,6 @@ mod server;
 mod server_name;
 mod share;
 mod shared;
-mod shim;
 mod sources;
 mod task;
 mod tls;

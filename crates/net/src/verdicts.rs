@@ -6,9 +6,13 @@ use std::{
 };
 
 use registrar::Flow;
-use trust::{Decision, DecisionRecord, Peer, Policy, Records, tls::Outcome};
+use trust::{Decision, DecisionRecord, Peer, Policy, Records};
 
-use crate::{facts::Facts, meters, way::Way};
+use crate::{
+    facts::Facts,
+    meters,
+    way::{End, Way},
+};
 
 /// The records of one server's verdicts, of all its ports and of the links it dials.
 #[derive(Default)]
@@ -30,8 +34,8 @@ impl Verdicts {
     }
 
     /// A handshake that did not end well is a decision too, and so is the end of a link before the server said anything.
-    pub(crate) fn note_failure(&self, way: &Way, flow: Option<Flow>, remote: SocketAddr, outcome: Outcome<'_>) {
-        let admitted = self.keep(way, flow, way.failure(remote, outcome));
+    pub(crate) fn note_failure(&self, way: &Way, flow: Option<Flow>, remote: SocketAddr, end: End<'_>) {
+        let admitted = self.keep(way, flow, way.failure(remote, end));
         debug_assert!(admitted.is_none(), "a handshake that failed admits nobody");
     }
 

@@ -3,14 +3,14 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use pki::{CertificateDer, Fqdn};
+use rustls::Error;
 use trust::{
-    Contact, Decision, Listener, Policy, judge,
-    tls::{Outcome, decide},
+    Contact, Decision, Listener, Policy, TlsFacts, judge, judge_answer,
+    tls::{AnswerOutcome, Outcome, decide, decide_answer},
 };
 
 use crate::{
     gate::{Belief, Dialler, Gate},
-    shim::judge_answer,
     tls::{Failure, Tls},
 };
 
@@ -21,6 +21,26 @@ pub(crate) enum Way {
     Accepted(Arc<Gate>),
     /// We called the server of this name.
     Dialled(Arc<Dialler>, Fqdn),
+}
+
+/// What a finished handshake showed.
+pub(crate) struct Shown<'a> {
+    pub(crate) remote: SocketAddr,
+    /// The name that was asked for.
+    pub(crate) sni: Option<&'a str>,
+    pub(crate) tls: Option<TlsFacts>,
+    /// The leaf first; empty if no certificate was shown.
+    pub(crate) chain: &'a [CertificateDer<'static>],
+}
+
+/// How a connection came to nothing.
+pub(crate) enum End<'a> {
+    /// TLS broke the handshake off, on our judgement or on an alert.
+    Failed(&'a Error),
+    /// The handshake was finished on our side; then the other refused us by this error.
+    Late(&'a Error),
+    /// It ended, or our deadline came first.
+    Lost(&'a str),
 }
 
 /// Kinds of connections that have their own share of the server: what happens to one leaves the others alone.
@@ -38,7 +58,8 @@ impl Way {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Accepted(gate) => match gate.listener {
-                Listener::Clients => Kind::Clients,
+                // No gate is made for the latter; if there were one, strangers would come to it.
+                Listener::Clients | Listener::Web => Kind::Clients,
                 Listener::Servers => Kind::Servers,
             },
             Self::Dialled(..) => Kind::Dialled,
@@ -78,25 +99,42 @@ impl Way {
         self.belief().now()
     }
 
-    /// Which port's rules hold. Whom we call is held to the rules of the port for servers.
-    pub(crate) fn listener(&self) -> Listener {
-        match self {
-            Self::Accepted(gate) => gate.listener,
-            Self::Dialled(..) => Listener::Servers,
-        }
-    }
-
     /// The one question, about a finished handshake.
-    pub(crate) fn judge(&self, policy: &Policy, contact: Contact, chain: &[CertificateDer<'_>]) -> Decision {
+    pub(crate) fn judge(&self, policy: &Policy, facts: Shown<'_>) -> Decision {
+        let Shown { remote, sni, tls, chain } = facts;
         match self {
-            Self::Accepted(_) => judge(policy, contact, chain, self.now()),
-            Self::Dialled(_, server) => judge_answer(policy, server, contact, chain, self.now()),
+            Self::Accepted(gate) => {
+                let contact = Contact { listener: gate.listener, source: remote, sni: sni.map(str::to_owned), tls };
+                judge(policy, contact, chain, self.now())
+            }
+            Self::Dialled(_, server) => {
+                let mut decision = judge_answer(policy, server, remote, chain, self.now());
+                decision.record.contact.tls = tls;
+                decision
+            }
         }
     }
 
-    /// The answer for a handshake that was not finished.
-    pub(crate) fn failure(&self, remote: SocketAddr, outcome: Outcome<'_>) -> Decision {
-        decide(&self.policy(), self.listener(), remote, outcome, self.now())
+    /// The answer for a connection that came to nothing.
+    pub(crate) fn failure(&self, remote: SocketAddr, end: End<'_>) -> Decision {
+        let (policy, now) = (self.policy(), self.now());
+        match self {
+            Self::Accepted(gate) => {
+                let outcome = match end {
+                    End::Failed(error) | End::Late(error) => Outcome::Failed(error),
+                    End::Lost(detail) => Outcome::Lost(detail),
+                };
+                decide(&policy, gate.listener, remote, outcome, now)
+            }
+            Self::Dialled(_, server) => {
+                let outcome = match end {
+                    End::Failed(error) => AnswerOutcome::Failed(error),
+                    End::Late(error) => AnswerOutcome::Late(error),
+                    End::Lost(detail) => AnswerOutcome::Lost(detail),
+                };
+                decide_answer(&policy, server, remote, outcome, now)
+            }
+        }
     }
 
     /// Whether the questions about two connections are the same but for where they come from.
