@@ -168,7 +168,7 @@ fn list_due(list: &store::RevocationList, is_root: bool) -> SystemTime {
 fn entry(revocation: store::Revocation) -> RevokedCertificate {
     let reason = match revocation.reason {
         Reason::Unspecified => RevocationReason::Unspecified,
-        Reason::KeyCompromise => RevocationReason::KeyCompromise,
+        Reason::KeyCompromise | Reason::CaCompromise => RevocationReason::KeyCompromise,
         Reason::AffiliationChanged => RevocationReason::AffiliationChanged,
         Reason::Superseded => RevocationReason::Superseded,
         Reason::CessationOfOperation => RevocationReason::CessationOfOperation,

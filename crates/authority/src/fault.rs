@@ -10,7 +10,7 @@ pub enum Fault {
     Topology(#[from] topology::Faults),
     /// An edit of ours does not fit the topology.
     #[error(transparent)]
-    Edit(#[from] topology::EditFault),
+    Edit(#[from] topology::edit::EditFault),
     /// The next version must be higher.
     #[error("this topology has version {offered} and version {current} is in force: raise `version` to {} or more", current + 1)]
     Version {

@@ -1,6 +1,6 @@
 //! What the authority shows to everyone: roots, issuing CAs, revocation lists, the trust bundle.
 
-use pki::CertificateDer;
+use pki::{CertificateDer, Fingerprint};
 use web::Published;
 
 use crate::Authority;
@@ -20,7 +20,7 @@ impl Published for Authority {
 
     fn revocation_list(&self, name: &str) -> Option<Vec<u8>> {
         let holdings = self.member.holdings();
-        let issuer = holdings.bundle().list_issuers().find(|ca| pki::Urls::list_name(ca) == name)?;
+        let issuer = holdings.bundle().list_issuers().find(|ca| Fingerprint::of(ca).to_string() == name)?;
         let key = pki::facts(issuer)?.public_key_fingerprint();
         holdings.lists().iter().find(|list| list.issuer_key() == key).map(|list| list.as_der().to_vec())
     }

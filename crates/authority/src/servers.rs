@@ -82,7 +82,7 @@ impl Authority {
             }
         }
         let ticket = Ticket::generate(new.name.clone(), now + TICKET_LIFETIME)?;
-        self.store.acting_as(administrator).open_enrolment(&ticket, now).await?;
+        self.store.acting_for(administrator).open_enrolment(&ticket, now).await?;
         Ok(Added {
             join: self.join_string(&ticket, address),
             version: self.member.holdings().topology().version(),
@@ -147,7 +147,7 @@ impl Authority {
         }
         if server.is_expected() {
             let event = store::Event::MemberJoined { server: peer.to_string() };
-            self.store.acting_as(Actor::Member(peer.clone())).append(&event, SystemTime::now()).await?;
+            self.store.acting_for(Actor::Member(peer.clone())).append(&event, SystemTime::now()).await?;
             tracing::info!(server = %peer, "a server has joined");
         }
         Ok(())
@@ -158,7 +158,7 @@ impl Authority {
     /// # Errors
     /// The server is not listed, or the request is no good.
     pub async fn sign_request(&self, server: &Fqdn, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
-        let request = CertificateRequest::read_pem(pem)?;
+        let request = CertificateRequest::read(pem.as_bytes())?;
         let asked = store::Asked { by: Some("administrator".into()), request_sha256: Some(*request.fingerprint().as_bytes()) };
         self.issue_for(server, &request, asked, Actor::Administrator("socket".into())).await
     }

@@ -7,7 +7,7 @@ use net::Handle;
 use node::Node;
 use pki::Fqdn;
 use registrar::{Directory, DirectoryFull, UserName};
-use store::{Embedded, Held as _, HeldKind};
+use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
 use trust::LivePolicy;
