@@ -80,9 +80,17 @@ impl Plan {
 /// # Errors
 /// Something could not be written; what was made so far is gone.
 pub(super) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::Result<()> {
+    whole(data, async |making| fill(data, making, plan, now).await).await
+}
+
+/// Makes a data directory by `fill`, which writes to the layout it is given: all of it or none.
+///
+/// # Errors
+/// What `fill` says; what was made so far is gone.
+pub(super) async fn whole(data: &Path, fill: impl AsyncFnOnce(&Layout) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let making = data.join(MAKING);
     sweep(&making)?;
-    let made = fill(data, &Layout::of(&making), plan, now).await;
+    let made = fill(&Layout::of(&making)).await;
     if let Err(error) = made {
         // The first error is the one to tell.
         let _ = sweep(&making);
@@ -109,7 +117,7 @@ fn sweep(making: &Path) -> anyhow::Result<()> {
 pub(super) fn finish(data: &Path) -> anyhow::Result<()> {
     let whole = data.join(MADE);
     let mut entries: Vec<PathBuf> = fs::read_dir(&whole).and_then(|list| list.map(|entry| entry.map(|entry| entry.path())).collect())?;
-    entries.sort_by_key(|path| path.ends_with(Layout::MANIFEST));
+    entries.sort_by_key(|path| path.ends_with(Layout::MANIFEST) || path.ends_with(Layout::MEMBER));
     for from in entries {
         let to = data.join(from.file_name().unwrap_or_default());
         fs::rename(&from, &to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
@@ -135,7 +143,10 @@ async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> any
     let topology = plan.topology(&server_name)?;
     let authority = make_authority(layout, &plan.domain, now)?;
     let store = Embedded::create(&layout.file(Layout::STATE))?;
-    for (role, certificate) in [(store::Role::Root, authority.root()), (store::Role::Issuing, authority.issuing())] {
+    let users = authority.users()?.certificate();
+    for (role, certificate) in
+        [(store::Role::Root, authority.root()), (store::Role::Issuing, authority.issuing()), (store::Role::UsersCa, users)]
+    {
         store.record_issued(&store::Issued::read(role, certificate).context("the CA just made cannot be read")?, now).await?;
     }
     ServerCertificate::issue(layout, &authority, &topology, &server_name, &store, now).await?;
@@ -154,14 +165,26 @@ async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> any
     files::write(&layout.file(Layout::MANIFEST), manifest.to_toml(&web::admin::rfc3339(now)), Readers::Owner)
 }
 
+/// How the CA calls the organisation.
+pub(super) fn organisation_name(domain: &Fqdn) -> String {
+    domain.as_str().chars().take(ORGANISATION_CHARS_MAX).collect()
+}
+
 fn make_authority(layout: &Layout, domain: &Fqdn, now: SystemTime) -> anyhow::Result<Authority> {
-    let organisation: String = domain.as_str().chars().take(ORGANISATION_CHARS_MAX).collect();
+    let organisation = organisation_name(domain);
     let (root, authority) = Authority::create(&organisation, std::slice::from_ref(domain), now)?;
-    let public = [(Layout::ROOT, root.certificate_pem()), (Layout::CA, root.certificate_pem()), (Layout::ISSUING, authority.issuing_pem())];
+    let users = authority.users()?;
+    let public = [
+        (Layout::ROOT, root.certificate_pem()),
+        (Layout::CA, root.certificate_pem()),
+        (Layout::ISSUING, authority.issuing_pem()),
+        (Layout::USERS, users.certificate_pem()),
+    ];
     for (name, pem) in public {
         files::write(&layout.file(name), pem, Readers::Everyone)?;
     }
     files::write(&layout.file(Layout::ROOT_KEY), root.key_pem()?.expose(), Readers::Owner)?;
     files::write(&layout.file(Layout::ISSUING_KEY), authority.key_pem()?.expose(), Readers::Owner)?;
+    files::write(&layout.file(Layout::USERS_KEY), users.key_pem()?.expose(), Readers::Owner)?;
     Ok(authority)
 }

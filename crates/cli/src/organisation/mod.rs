@@ -3,10 +3,12 @@
 //! What the parts mean is left to `pki`, `topology` and `store`. Start with [`find`], then
 //! [`make()`] (the first start) and [`open`](Organisation::open) (every later one).
 
+mod ca;
 mod certificate;
 mod layout;
 mod make;
 mod manifest;
+pub(crate) mod membership;
 
 use std::{
     fs,
@@ -17,6 +19,8 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use authority::{Ca, Prepared};
+use member::Holdings;
 use pki::{Authority, CertificateDer, Fqdn};
 use registrar::{Aor, Credential, UserName};
 use store::{Directory as _, Embedded, TopologyStore as _, Version};
@@ -27,6 +31,7 @@ pub(crate) use certificate::{Reason, ServerCertificate};
 pub(crate) use layout::Layout;
 pub(crate) use make::Plan;
 pub(crate) use manifest::Manifest;
+pub(crate) use membership::Membership;
 
 use crate::{accounts::Site, files, password::Password};
 
@@ -37,8 +42,10 @@ const NOT_OURS: [&str; 1] = ["lost+found"];
 pub(crate) enum Found {
     /// Nothing: an organisation may be made here.
     Nothing,
-    /// An organisation, and the directory is taken for this process.
+    /// An organisation's authority, and the directory is taken for this process.
     Organisation(store::Lock),
+    /// A server that has joined; the same.
+    Member(store::Lock),
 }
 
 /// Looks into a data directory. Changes nothing, except that a first start which was interrupted at its very
@@ -55,9 +62,11 @@ pub(crate) fn find(data: &Path) -> anyhow::Result<Found> {
     let names = names_in(data)?;
     if names.iter().any(|name| name == make::MADE) {
         make::finish(data)?;
-        return Ok(Found::Organisation(lock));
     }
-    if names.iter().any(|name| name == Layout::MANIFEST) {
+    if data.join(Layout::MEMBER).exists() {
+        return Ok(Found::Member(lock));
+    }
+    if data.join(Layout::MANIFEST).exists() {
         return Ok(Found::Organisation(lock));
     }
     let strange: Vec<&String> = names.iter().filter(|name| *name != make::MAKING && !NOT_OURS.contains(&name.as_str())).collect();
@@ -107,12 +116,24 @@ pub(crate) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::R
     Ok(lock)
 }
 
+/// Makes the directory of a server that has just joined, where there is nothing, and takes it for this process.
+///
+/// # Errors
+/// It cannot be written; it is then as empty as before.
+pub(crate) async fn make_member(data: &Path, joined: &membership::Joined) -> anyhow::Result<store::Lock> {
+    files::make_dir(data).and_then(|()| files::make_private_dir(data))?;
+    let lock = store::Lock::acquire(data)?;
+    membership::make(data, joined).await.with_context(|| format!("cannot join in {}", data.display()))?;
+    Ok(lock)
+}
+
 /// An organisation, read and checked.
 pub(crate) struct Organisation {
     pub(crate) layout: Layout,
     pub(crate) manifest: Manifest,
-    pub(crate) topology: Topology,
-    pub(crate) authority: Arc<Authority>,
+    pub(crate) ca: Arc<Ca>,
+    /// What the authority published, as every member believes it.
+    pub(crate) holdings: Holdings,
     pub(crate) store: Embedded,
     pub(crate) certificate: ServerCertificate,
     /// By name.
@@ -130,18 +151,23 @@ impl Organisation {
         check_files(&layout)?;
         let manifest = Manifest::parse(&files::read(&layout.file(Layout::MANIFEST))?)
             .with_context(|| format!("cannot use {}", layout.file(Layout::MANIFEST).display()))?;
-        let authority = Arc::new(read_authority(&layout)?);
-        check_time("root CA", authority.root(), now)?;
-        check_time("issuing CA", authority.issuing(), now)?;
+        check_ca_times(&layout, now)?;
         let topology = read_topology(&layout, &manifest)?;
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let opened = async {
             publish_if_new(&store, &layout, &topology, now).await?;
-            let certificate = current_certificate(&layout, &authority, &topology, &manifest.server_name, &store, now).await?;
-            Ok((certificate, store.users().await?))
+            let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
+            let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
+            let certificate = current_certificate(&layout, ca.authority(), &topology, &manifest.server_name, &store, now).await?;
+            Ok((ca, holdings, certificate, store.users().await?))
         };
-        let (certificate, users) = or_close(&store, opened).await?;
-        Ok(Self { layout, manifest, topology, authority, store, certificate, users })
+        let (ca, holdings, certificate, users) = or_close(&store, opened).await?;
+        Ok(Self { layout, manifest, ca, holdings, store, certificate, users })
+    }
+
+    /// The list in force.
+    pub(crate) fn topology(&self) -> &Topology {
+        self.holdings.topology()
     }
 
     /// What accounts have in common when SIP listens at `sip`.
@@ -152,7 +178,7 @@ impl Organisation {
             sip,
             ca: self.layout.ca(),
             users: self.users.iter().map(|user| user.aor.user.clone()).collect(),
-            srtp_required: self.topology.media() == MediaPolicy::Require,
+            srtp_required: self.topology().media() == MediaPolicy::Require,
         }
     }
 
@@ -197,22 +223,6 @@ fn check_files(layout: &Layout) -> anyhow::Result<()> {
     secrets.iter().filter(|path| path.exists()).try_for_each(|path| files::check_private(path))
 }
 
-fn read_authority(layout: &Layout) -> anyhow::Result<Authority> {
-    let root = files::read(&layout.file(Layout::ROOT))?;
-    let issuing = files::read(&layout.file(Layout::ISSUING))?;
-    let key = files::read_private(&layout.file(Layout::ISSUING_KEY))?;
-    let authority =
-        Authority::load(&root, &issuing, &key).with_context(|| format!("cannot use the CA in {}", layout.file("ca").display()))?;
-    let for_phones = pki::certificates_from_pem(&files::read(&layout.ca())?).unwrap_or_default();
-    ensure!(
-        for_phones.first() == Some(authority.root()),
-        "{} is not the root of this organisation, so phones would trust somebody else: copy {} over it",
-        layout.ca().display(),
-        layout.file(Layout::ROOT).display()
-    );
-    Ok(authority)
-}
-
 /// A certificate counts between two moments by this machine's clock.
 fn check_time(what: &str, certificate: &CertificateDer<'_>, now: SystemTime) -> anyhow::Result<()> {
     let facts = pki::facts(certificate).with_context(|| format!("the certificate of the {what} cannot be read"))?;
@@ -228,6 +238,15 @@ fn check_time(what: &str, certificate: &CertificateDer<'_>, now: SystemTime) -> 
         rfc3339(facts.not_after),
         rfc3339(now)
     );
+    Ok(())
+}
+
+fn check_ca_times(layout: &Layout, now: SystemTime) -> anyhow::Result<()> {
+    for (what, name) in [("root CA", Layout::ROOT), ("issuing CA", Layout::ISSUING)] {
+        let path = layout.file(name);
+        let certificates = pki::certificates_from_pem(&files::read(&path)?).with_context(|| format!("cannot use {}", path.display()))?;
+        certificates.iter().try_for_each(|certificate| check_time(what, certificate, now))?;
+    }
     Ok(())
 }
 
