@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 
 use pki::{Fqdn, ServerNames};
 
+pub use edit::EditFault;
 pub use fault::{Fault, Faults, Rule};
 pub use graph::graph;
 pub use plan::{Change, Obstacle, Plan, Reissue, diff, plan};
@@ -40,8 +41,9 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The most bytes of a topology in TOML.
-    pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+    /// The most bytes of a topology in TOML: signed, it is twice to three times as long and must
+    /// stay below [`pki::DOCUMENT_BYTES_MAX`].
+    pub const FILE_BYTES_MAX: usize = 1024 * 1024;
     /// The most servers of an organisation.
     pub const SERVERS_MAX: usize = 1024;
     /// The most bytes that all domains together take in a certificate: a front end's bears each
