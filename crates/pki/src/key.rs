@@ -30,6 +30,20 @@ pub enum KeyFault {
     /// Another algorithm, or damaged.
     #[error("the private key is damaged or not of the curve P-256; restore the file, or have a new key made")]
     NotP256,
+    /// A passphrase is needed where none can be asked for.
+    #[error("the private key is encrypted, and no passphrase was given; give the one that it was encrypted with")]
+    Encrypted,
+    /// Missing, or another one.
+    #[error("the passphrase of the private key is missing or wrong, or the file is damaged; give the one that it was encrypted with")]
+    Passphrase,
+    /// A key would be encrypted in vain.
+    #[error("a passphrase needs at least {} characters; choose a longer one", crate::Passphrase::CHARS_MIN)]
+    WeakPassphrase,
+    /// An encryption that nobody should use, or one that would take for ever.
+    #[error(
+        "the private key is encrypted in a way that is not read here (PBES2 at a sane cost is); convert it with: openssl pkcs8 -topk8 -scrypt"
+    )]
+    Encryption,
     /// The key lies elsewhere, and there nothing was signed.
     #[error("the private key signed nothing; if it lies in a token, see that the token is there and open")]
     NotSigned,
@@ -50,10 +64,19 @@ impl Key {
 
     /// Reads PKCS#8 in PEM.
     pub fn from_pem(text: &str) -> Result<Self, KeyFault> {
+        if Self::is_encrypted(text) {
+            return Err(KeyFault::Encrypted);
+        }
         let mut der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyFault::NoPem)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der.secret_pkcs8_der());
+        let key = Self::from_pkcs8(der.secret_pkcs8_der());
         der.zeroize();
-        Ok(Self { pair: pair.map_err(|_| KeyFault::NotP256)? })
+        key
+    }
+
+    /// Reads PKCS#8 in DER.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyFault> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).map_err(|_| KeyFault::NotP256)?;
+        Ok(Self { pair })
     }
 
     /// PKCS#8 in PEM: for a file that only its owner can read.
@@ -105,6 +128,10 @@ impl rcgen::SigningKey for Key {
 pub struct SecretPem(Zeroizing<String>);
 
 impl SecretPem {
+    pub(crate) fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
     /// The text, to be written to a file that only its owner can read.
     pub fn expose(&self) -> &str {
         &self.0

@@ -18,6 +18,7 @@ mod fqdn;
 mod identity;
 mod jws;
 mod key;
+mod key_file;
 mod lint;
 mod pem;
 mod profile;
@@ -47,6 +48,7 @@ pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;
 pub use jws::{DOCUMENT_BYTES_MAX, DocumentFault, DocumentKind, DocumentSigner, SignedDocument, read_signed};
 pub use key::{Curve, Key, KeyFault, PublicKey, SecretPem};
+pub use key_file::Passphrase;
 pub use pem::{PEM_CERTIFICATES_MAX, PemFault, certificates_from_pem, certificates_to_pem};
 pub use profile::{
     BACKDATE, DOCUMENT_SIGNER_VALIDITY, Issued, OCSP_SIGNER_VALIDITY, SERVER_VALIDITY, ServerNames, USER_VALIDITY, renew_at,

@@ -45,6 +45,14 @@ pub fn certificates_to_pem<'a, 'b: 'a>(chain: impl IntoIterator<Item = &'a Certi
     text
 }
 
+/// The content of the first section with this label; `None` if there is none, or it is damaged.
+pub(crate) fn read_section(label: &str, text: &str) -> Option<Vec<u8>> {
+    let (_, after) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+    let (inside, _) = after.split_once(&format!("-----END {label}-----"))?;
+    let coded: String = inside.split_ascii_whitespace().collect();
+    STANDARD.decode(coded).ok()
+}
+
 /// One PEM section. What it went through is wiped, since it may be a private key.
 pub(crate) fn section(label: &str, der: &[u8]) -> Zeroizing<String> {
     let mut coded = Zeroizing::new(vec![0; der.len().div_ceil(3) * 4]);
