@@ -98,7 +98,7 @@ impl Embedded {
 
     /// The same store for changes that somebody asked for; the audit log names them.
     #[must_use]
-    pub fn acting_for(&self, actor: Actor) -> Self {
+    pub fn acting_as(&self, actor: Actor) -> Self {
         Self { shared: self.shared.clone(), actor }
     }
 

@@ -106,11 +106,11 @@ async fn an_empty_log_is_whole() {
 async fn the_log_names_who_asked() {
     let store = Embedded::in_memory().unwrap();
     store
-        .acting_for(Actor::Administrator("uid 0".to_owned()))
+        .acting_as(Actor::Administrator("uid 0".to_owned()))
         .add_user(&aor("alice"), &credential("alice", "a"), None, at(1))
         .await
         .unwrap();
-    store.acting_for(Actor::Member(fqdn("fe2.verbund.test"))).record_issued(&issued(1, 1, 2), at(1)).await.unwrap();
+    store.acting_as(Actor::Member(fqdn("fe2.verbund.test"))).record_issued(&issued(1, 1, 2), at(1)).await.unwrap();
     store.add_user(&aor("bob"), &credential("bob", "b"), None, at(1)).await.unwrap();
     let actors: Vec<_> = store.links(1, 10).await.unwrap().into_iter().map(|link| link.actor).collect();
     assert_eq!(actors, ["administrator uid 0", "member fe2.verbund.test", "server"]);
