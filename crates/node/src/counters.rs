@@ -11,6 +11,8 @@ pub struct Counters {
     pub refused: u64,
     /// 401 and 407 sent.
     pub challenged: u64,
+    /// Requests of servers refused because of what they said or who said it (row N16).
+    pub unvouched: u64,
     /// Messages that were dropped without an answer: broken responses, ACKs that lead nowhere.
     pub dropped: u64,
     /// Requests refused because their media would have been readable (row N26).

@@ -3,13 +3,20 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use locate::{NextHop, Unroutable};
-use proxy::{End, Forward, Leg, Route, Target};
+use locate::Unroutable;
+use pki::Fqdn;
+use proxy::{End, Route};
 use registrar::{Denied, Flow, UserName};
 use sip::{Message, Name, Status};
 use trust::Peer;
 
-use crate::{answer::Answer, node::Node, session::Session};
+use crate::{
+    answer::Answer,
+    node::Node,
+    route::{Address, Home, Journey},
+    session::Session,
+    vouch,
+};
 
 /// The one thing that happens to a request.
 pub(crate) enum Decision {
@@ -20,28 +27,28 @@ pub(crate) enum Decision {
     /// The user's own registrar takes it.
     Register { user: UserName },
     /// It goes on.
-    Forward(Forward),
+    Forward(Journey),
     /// Nothing is sent: an ACK cannot be answered.
     Drop,
 }
 
 /// A question answered, or the decision that ends the questions.
-type Asked<T> = Result<T, Decision>;
+pub(crate) type Asked<T> = Result<T, Decision>;
 
-fn refuse<T>(status: Status) -> Asked<T> {
+pub(crate) fn refuse<T>(status: Status) -> Asked<T> {
     Err(Decision::Answer(Answer::new(status)))
 }
 
-/// Whom a Request-URI names.
-enum Address {
-    /// This server itself.
-    Server,
-    /// A user, perhaps one certain device of theirs (RFC 5627).
-    User { user: UserName, instance: Option<String> },
+/// Who sends a request, as far as this server knows.
+pub(crate) struct Caller {
+    /// The user who signed in on the connection, or the server that proved its name on it.
+    pub(crate) end: End,
+    /// What we say of them: the value of P-Asserted-Identity.
+    pub(crate) asserted: String,
+    /// A front end of our own pool: it asks all of us itself.
+    pub(crate) is_mate: bool,
 }
 
-/// Methods that create a dialog, so that we must stay on its way (RFC 3261 §16.6 step 4, 6665, 3515).
-const DIALOG_METHODS: [&str; 3] = ["INVITE", "SUBSCRIBE", "REFER"];
 /// What `Allow` says.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE";
 /// Extensions the registrar understands.
@@ -51,11 +58,11 @@ impl Node {
     /// Decides about a new request.
     pub(crate) fn decide(&mut self, flow: Flow, request: &Message, now: Instant) -> Decision {
         let Some(session) = self.sessions.get(&flow) else { return Decision::Drop };
-        let asked = match session.peer {
-            Peer::Client { .. } => self.decide_for_client(flow, request, now),
-            // Server links come with the network of trusted servers; until one can be listed besides us,
-            // nobody can hold such a Peer, and nothing is done for whoever would.
-            Peer::TrustedServer { .. } => refuse(Status::FORBIDDEN),
+        let asked = match (&session.peer, session.server.clone()) {
+            (Peer::Client { .. }, _) => self.decide_for_client(flow, request, now),
+            (Peer::TrustedServer { .. }, Some(server)) => self.decide_for_server(flow, server, request, now),
+            // A server that did not become a link is on its way out.
+            (Peer::TrustedServer { .. }, None) => Err(Decision::Drop),
         };
         let decision = match asked {
             Ok(decision) | Err(decision) => decision,
@@ -71,23 +78,52 @@ impl Node {
         if request.method() == "REGISTER" {
             return self.decide_register(flow, request, now);
         }
-        if request.method() == "OPTIONS"
-            && matches!(self.address_of(flow, request), Ok(Address::Server))
-            && request.to().is_ok_and(|to| to.tag().is_none())
-        {
+        if self.asks_what_we_can(flow, request) {
             return Ok(Decision::Answer(Self::capabilities()));
         }
-        let caller = self.caller(flow, request, now)?;
+        let user = self.caller(flow, request, now)?;
+        let asserted = format!("<sip:{user}@{}>", self.domain());
+        self.decide_for(flow, Caller { end: End::User(user), asserted, is_mate: false }, request, now)
+    }
+
+    /// Its word counts, and nobody is asked for a password again (P6). What it may say is bounded all the same.
+    fn decide_for_server(&mut self, flow: Flow, server: Arc<Fqdn>, request: &Message, now: Instant) -> Asked<Decision> {
+        self.check_message(request)?;
+        if self.asks_what_we_can(flow, request) {
+            return Ok(Decision::Answer(Self::capabilities()));
+        }
+        if request.method() == "REGISTER" {
+            // A binding is a connection of the phone's own.
+            return refuse(Status::FORBIDDEN);
+        }
+        let asserted = vouch::identity(&self.topology, &server, request).map_err(|why| {
+            self.counters.unvouched += 1;
+            tracing::warn!(flow = flow.0, %server, reason = %why, "a server's request is refused");
+            Decision::Answer(Answer::warned(Status::FORBIDDEN, self.name(), why))
+        })?;
+        let is_mate = self.place.is_mate(&server);
+        self.decide_for(flow, Caller { end: End::Server(server), asserted, is_mate }, request, now)
+    }
+
+    /// What becomes of a request whose sender is known.
+    fn decide_for(&mut self, flow: Flow, caller: Caller, request: &Message, now: Instant) -> Asked<Decision> {
         self.check_extensions(request)?;
         self.check_media(request)?;
         match self.proxy.dialog_of(request) {
-            // N16: our own Route is popped; what stands behind it would lead on to wherever the client likes.
+            // N16: our own Route is popped; what stands behind it would lead on to wherever the sender likes.
             Route::None | Route::Preloaded if self.proxy.foreign_routes(request) > 0 => refuse(Status::FORBIDDEN),
             Route::None | Route::Preloaded => self.decide_for_address(flow, caller, request, now),
             Route::Dialog { from, to } => self.decide_in_dialog(flow, caller, &from, &to, request, now),
             // N16: a token we did not make, or a way past us.
             Route::Forged | Route::Foreign => refuse(Status::FORBIDDEN),
         }
+    }
+
+    /// OPTIONS outside a dialog, for this server itself (RFC 3261 §11).
+    fn asks_what_we_can(&self, flow: Flow, request: &Message) -> bool {
+        request.method() == "OPTIONS"
+            && request.to().is_ok_and(|to| to.tag().is_none())
+            && matches!(self.address_of(flow, request), Ok(Address::Here))
     }
 
     fn check_message(&self, request: &Message) -> Asked<()> {
@@ -120,11 +156,28 @@ impl Node {
         let wanted = request.to().ok().and_then(|to| self.aor(&to.uri));
         let certified = |user: &UserName| self.sessions.get(&flow).is_some_and(|session| session.is_certified(user));
         if let Some(user) = wanted.filter(certified) {
-            return Ok(Decision::Register { user });
+            return Ok(self.at_home(user));
         }
         // A binding is what a password is asked for, each time anew: phones expect no less, and answer by themselves.
         let user = self.prove(flow, request, now)?;
-        Ok(Decision::Register { user })
+        Ok(self.at_home(user))
+    }
+
+    /// A user binds where their home is; elsewhere they are told the way (RFC 3261 §10.3: 302 as for any other request).
+    fn at_home(&self, user: UserName) -> Decision {
+        let pool = match self.home_of(&user) {
+            Home::Here if self.place.is_front_end() => return Decision::Register { user },
+            Home::Here => self.place.pool.as_ref(),
+            Home::Pool(pool) => Some(pool),
+            Home::Nowhere => None,
+        };
+        let servers = pool.into_iter().flat_map(|pool| locate::front_ends(&self.topology, pool));
+        let ways = servers.filter_map(|server| Some(format!("<sip:{}:{};transport=tls>", server.fqdn(), server.listeners().sip?.port())));
+        let ways: Vec<String> = ways.collect();
+        match ways.is_empty() {
+            true => Decision::Answer(self.unreachable()),
+            false => Decision::Answer(Answer::new(Status::MOVED_TEMPORARILY).with(Name::Contact, ways.join(", "))),
+        }
     }
 
     /// A REGISTER names the domain of the location service (RFC 3261 §10.2). A phone that was told an address instead of a name
@@ -182,126 +235,16 @@ impl Node {
         }
     }
 
-    fn not_yours(&self) -> Answer {
+    pub(crate) fn not_yours(&self) -> Answer {
         Answer::warned(Status::FORBIDDEN, self.name(), "From must be the user who signed in on this connection")
     }
 
-    fn session_has(&self, flow: Flow, user: &UserName) -> bool {
+    pub(crate) fn session_has(&self, flow: Flow, user: &UserName) -> bool {
         self.sessions.get(&flow).is_some_and(|session| session.is_signed_in(user))
     }
 
     /// The user of our domain that a URI names.
     fn aor(&self, uri: &sip::Uri<'_>) -> Option<UserName> {
         uri.host.is_name(self.domain()).then(|| UserName::of(uri)).flatten()
-    }
-
-    fn address_of(&self, flow: Flow, request: &Message) -> Asked<Address> {
-        let Ok(uri) = request.request_uri() else { return refuse(Status::BAD_REQUEST) };
-        match locate::destination(&self.topology, &uri) {
-            Ok(_) => {}
-            // The very address that this phone reached is us, whatever our name is.
-            Err(Unroutable::Address(_)) if self.is_reached_at(flow, &uri.host) => {}
-            Err(unroutable) => return Err(Decision::Answer(Answer::warned(unroutable.status(), self.name(), unroutable))),
-        }
-        if uri.user.is_none() {
-            return Ok(Address::Server);
-        }
-        let Some(user) = UserName::of(&uri) else { return refuse(Status::NOT_FOUND) };
-        Ok(Address::User { user, instance: uri.params.value("gr").map(str::to_owned) })
-    }
-
-    fn is_reached_at(&self, flow: Flow, host: &sip::Host<'_>) -> bool {
-        let local = self.sessions.get(&flow).map(|session| session.local);
-        match host {
-            sip::Host::V4(address) => local == Some((*address).into()),
-            sip::Host::V6(address) => local == Some((*address).into()),
-            sip::Host::Name(_) => false,
-        }
-    }
-
-    fn decide_for_address(&mut self, flow: Flow, caller: UserName, request: &Message, now: Instant) -> Asked<Decision> {
-        if request.method() == "NOTIFY" {
-            // RFC 6665 §4.1.3: without a subscription there is nothing to tell. Phones obey such a one as if their server
-            // had sent it: they restart, or show messages that nobody left.
-            return refuse(Status::CALL_DOES_NOT_EXIST);
-        }
-        match self.address_of(flow, request)? {
-            _ if request.method() == "PUBLISH" => refuse(Status::BAD_EVENT),
-            Address::Server => Err(Decision::Answer(Answer::new(Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW))),
-            Address::User { user, instance } => self.decide_for_user(flow, caller, &user, instance.as_deref(), request, now),
-        }
-    }
-
-    fn decide_for_user(
-        &mut self,
-        flow: Flow,
-        caller: UserName,
-        user: &UserName,
-        instance: Option<&str>,
-        request: &Message,
-        now: Instant,
-    ) -> Asked<Decision> {
-        if !self.directory.contains(user) {
-            return refuse(Status::NOT_FOUND);
-        }
-        let targets = self.devices(user, instance, now);
-        if targets.is_empty() {
-            return refuse(Status::TEMPORARILY_UNAVAILABLE);
-        }
-        let record_route = DIALOG_METHODS.contains(&request.method());
-        Ok(Decision::Forward(self.forward(flow, caller, targets, record_route)))
-    }
-
-    fn forward(&self, flow: Flow, caller: UserName, targets: Vec<Target>, record_route: bool) -> Forward {
-        let asserted = Some(format!("<sip:{caller}@{}>", self.domain()));
-        Forward { targets, caller: Some(End::User(caller)), asserted, reached_as: self.reached_on(flow), record_route }
-    }
-
-    fn target(&self, user: &UserName, flow: Flow, uri: String, q: u16, path: Vec<String>) -> Target {
-        Target { hop: NextHop::Flow(flow), uri, q, path, user: Some(user.clone()), reached_as: self.reached_on(flow), otherwise: Vec::new() }
-    }
-
-    fn reached_on(&self, flow: Flow) -> Option<Arc<str>> {
-        self.sessions.get(&flow).map(|session| Arc::clone(&session.reached_as))
-    }
-
-    fn devices(&self, user: &UserName, instance: Option<&str>, now: Instant) -> Vec<Target> {
-        let targets = self.registrar.targets(user, instance, now);
-        // A second way to the same phone would make it ring twice.
-        let first_ways = targets.into_iter().filter(|target| !target.alternative);
-        first_ways.map(|t| self.target(user, t.flow, t.uri, t.q, t.path)).collect()
-    }
-
-    /// A request inside a dialog goes where the token says, from its one end to its other, and nobody else may use it.
-    fn decide_in_dialog(&mut self, flow: Flow, caller: UserName, from: &Leg, to: &Leg, request: &Message, now: Instant) -> Asked<Decision> {
-        if from.end != End::User(caller.clone()) {
-            return Err(Decision::Answer(self.not_yours()));
-        }
-        match self.device_in_dialog(to, request, now) {
-            Some(target) => Ok(Decision::Forward(self.forward(flow, caller, vec![target], false))),
-            None => refuse(Status::FLOW_FAILED),
-        }
-    }
-
-    /// The other end's device: over the connection the dialog began on, or over the one it has come back with.
-    fn device_in_dialog(&self, to: &Leg, request: &Message, now: Instant) -> Option<Target> {
-        let End::User(user) = &to.end else { return None };
-        let uri = request.request_uri().ok()?;
-        let ours = locate::serves(&self.topology, &uri);
-        if let Some(instance) = uri.params.value("gr").filter(|_| ours) {
-            return self.devices(user, Some(instance), now).into_iter().next();
-        }
-        if !ours && self.session_has(to.flow, user) {
-            return Some(self.target(user, to.flow, uri.text.to_owned(), 1000, Vec::new()));
-        }
-        let mut devices = self.devices(user, None, now);
-        let same = |device: &Target| {
-            device.hop == NextHop::Flow(to.flow) || sip::Uri::parse(&device.uri).is_some_and(|contact| contact.same_as(&uri))
-        };
-        if let Some(at) = devices.iter().position(same) {
-            return Some(devices.swap_remove(at));
-        }
-        // Phones that come back often write another port into their contact; if it is the only one, it is that one.
-        if devices.len() == 1 { devices.pop() } else { None }
     }
 }

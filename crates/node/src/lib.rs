@@ -8,9 +8,13 @@ mod counters;
 mod decide;
 mod links;
 mod node;
+mod place;
+mod probe;
+mod route;
 mod session;
+mod vouch;
 
 pub use counters::{Counters, Figures};
-pub use links::{LinkState, LinkStatus};
+pub use links::{LinkLimits, LinkState, LinkStatus};
 pub use node::{Arrival, Limits, Node, Output, Secrets, Settings};
 pub use registrar::Registration;

@@ -1,9 +1,25 @@
-//! The links with other servers: found by who proved their name, never by address (row N27).
+//! The links with other servers: found by who proved their name, never by address (row N27); opened when needed, kept, asked
+//! now and then whether somebody is there, and opened again with growing patience.
+//!
+//! It decides and remembers; `Node` carries out what [`Links::poll_action`] says.
 
-use std::time::Instant;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use pki::Fqdn;
 use registrar::Flow;
+use sip::Message;
+use topology::Topology;
+
+use crate::{
+    place::{Place, routes},
+    probe::Probe,
+};
 
 /// One link with another server, or the wait for one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,4 +43,373 @@ pub enum LinkState {
     Up(Instant),
     /// It failed, and is not tried again before then unless somebody needs it.
     Waiting(Instant),
+}
+
+/// How many links there are, how often they are looked at, and how soon they are tried again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LinkLimits {
+    /// Connections with one server, whoever opened them. More are closed.
+    pub links_per_server_max: usize,
+    /// Servers to which a link is kept open although nobody needs it right now. In a larger organisation the others are
+    /// dialled when they are needed.
+    pub kept_servers_max: usize,
+    /// A link on which nothing was heard for so long is asked whether somebody is there.
+    pub check_after: Duration,
+    /// How long the answer may take; then the link is dead.
+    pub check_within: Duration,
+    /// The first wait after a failure; each further one doubles it.
+    pub wait_min: Duration,
+    /// The longest wait.
+    pub wait_max: Duration,
+    /// Who needs a server whose link failed longer ago than this need not wait for the next try.
+    pub wait_when_needed: Duration,
+}
+
+impl LinkLimits {
+    /// A dead server is noticed in 15 s: half of what a request waits for its answer.
+    pub const DEFAULT: Self = Self {
+        links_per_server_max: 4,
+        kept_servers_max: 32,
+        check_after: Duration::from_secs(10),
+        check_within: Duration::from_secs(5),
+        wait_min: Duration::from_secs(1),
+        wait_max: Duration::from_secs(60),
+        wait_when_needed: Duration::from_secs(1),
+    };
+
+    /// How long to wait after so many failures in a row: doubled each time, and somewhere between half of that and all of it,
+    /// so that not everybody comes back at once.
+    fn wait(&self, failures: u32, random: u64) -> Duration {
+        let doubled = self.wait_min.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.wait_max);
+        doubled / 2 + doubled.mul_f64((random >> 11) as f64 / (1_u64 << 54) as f64)
+    }
+}
+
+impl Default for LinkLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What is to be done about links.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Open one.
+    Connect { flow: Flow, server: Arc<Fqdn>, addresses: Vec<SocketAddr> },
+    /// Ask whether somebody is there.
+    Ask { flow: Flow, bytes: Bytes },
+    /// End one.
+    Close { flow: Flow, reason: &'static str },
+}
+
+/// One connection with a server.
+struct Link {
+    server: Arc<Fqdn>,
+    dialled: bool,
+    stage: Stage,
+    heard: Instant,
+    /// An OPTIONS that was not answered yet, and until when it may be.
+    probe: Option<(Probe, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// Not open yet.
+    Dialling,
+    /// Open, nothing heard.
+    Open,
+    /// Something was heard, since then.
+    Up(Instant),
+}
+
+/// A listed server besides us.
+struct Server {
+    addresses: Vec<SocketAddr>,
+    /// Whether a link to it is kept.
+    kept: bool,
+    /// Its links, oldest first.
+    flows: Vec<Flow>,
+    failures: u32,
+    failed_at: Option<Instant>,
+    /// When to dial again, if nothing is open.
+    waiting: Option<Instant>,
+}
+
+/// Every link, by the connection and by the name that was proved on it.
+pub(crate) struct Links {
+    limits: LinkLimits,
+    /// What servers call us, with a port.
+    own: String,
+    servers: BTreeMap<Arc<Fqdn>, Server>,
+    links: HashMap<Flow, Link>,
+    dialled: u64,
+    due: Option<Instant>,
+    actions: VecDeque<Action>,
+}
+
+impl Links {
+    /// The bit of the flows that the node names.
+    const OURS: u64 = 1 << 63;
+
+    /// No links yet. `own` is what servers call us, with a port.
+    pub(crate) fn new(limits: LinkLimits, own: String) -> Self {
+        let (servers, links) = (BTreeMap::new(), HashMap::new());
+        Self { limits, own, servers, links, dialled: 0, due: None, actions: VecDeque::new() }
+    }
+
+    /// Who may be linked with, from now on. Links with others are to be closed; kept ones that are missing are due at once.
+    pub(crate) fn handle_topology(&mut self, topology: &Topology, place: &Place, now: Instant) {
+        let kept = self.kept(topology, place);
+        let listed = topology.servers().filter(|_| place.pool.is_some()).filter(|server| *server.fqdn() != *place.name);
+        let mut before = std::mem::take(&mut self.servers);
+        for server in listed {
+            let name = Arc::new(server.fqdn().clone());
+            let mut entry = before.remove(&name).unwrap_or_else(Server::unknown);
+            let addresses: Vec<_> = server.server_address().into_iter().collect();
+            if entry.addresses != addresses {
+                // What failed there says nothing about the new place.
+                (entry.addresses, entry.waiting, entry.failed_at) = (addresses, None, None);
+            }
+            entry.kept = kept.contains(server.fqdn());
+            if entry.kept && entry.flows.is_empty() && entry.waiting.is_none() {
+                entry.waiting = Some(now);
+            }
+            self.servers.insert(name, entry);
+        }
+        for flow in before.into_values().flat_map(|gone| gone.flows) {
+            self.actions.push_back(Action::Close { flow, reason: "the topology does not list its server any more" });
+        }
+        self.reckon();
+    }
+
+    /// The servers to which links are kept: first those of our own pool, then the others that route, in the order of the list.
+    fn kept(&self, topology: &Topology, place: &Place) -> Vec<Fqdn> {
+        if !place.routes() {
+            return Vec::new();
+        }
+        let dialled = |server: &&topology::Server| server.server_address().is_some() && *server.fqdn() != *place.name;
+        let others = topology.servers().filter(dialled).filter(|server| server.roles().iter().any(|role| routes(*role)));
+        let (mates, others): (Vec<_>, Vec<_>) = others.map(|server| server.fqdn().clone()).partition(|name| place.is_mate(name));
+        mates.into_iter().chain(others).take(self.limits.kept_servers_max).collect()
+    }
+
+    /// A server proved its name on this connection; what it is called from now on, or why it cannot stay.
+    pub(crate) fn handle_connected(&mut self, flow: Flow, name: &Fqdn, now: Instant, random: u64) -> Result<Arc<Fqdn>, &'static str> {
+        if flow.0 & Self::OURS != 0 {
+            return self.answered(flow, name, now, random);
+        }
+        let limit = self.limits.links_per_server_max;
+        let (server, entry) = self.find(name).ok_or("the topology that this server goes by does not list it")?;
+        if entry.flows.len() >= limit {
+            return Err("there are enough connections with this server");
+        }
+        entry.flows.push(flow);
+        entry.up();
+        let link = Link { server: Arc::clone(&server), dialled: false, stage: Stage::Up(now), heard: now, probe: None };
+        self.links.insert(flow, link);
+        self.reckon();
+        Ok(server)
+    }
+
+    /// A connection that we opened is there. It counts only when the first answer comes over it.
+    fn answered(&mut self, flow: Flow, name: &Fqdn, now: Instant, random: u64) -> Result<Arc<Fqdn>, &'static str> {
+        let link = self.links.get_mut(&flow).ok_or("nobody waits for this connection any more")?;
+        if *link.server != *name {
+            return Err("it leads to another server than the one that was called");
+        }
+        (link.stage, link.heard) = (Stage::Open, now);
+        let server = Arc::clone(&link.server);
+        self.ask(flow, now, random);
+        self.reckon();
+        Ok(server)
+    }
+
+    fn find(&mut self, name: &Fqdn) -> Option<(Arc<Fqdn>, &mut Server)> {
+        let (server, _) = self.servers.get_key_value(name)?;
+        let server = Arc::clone(server);
+        Some((Arc::clone(&server), self.servers.get_mut(&server)?))
+    }
+
+    fn ask(&mut self, flow: Flow, now: Instant, random: u64) {
+        let Some(link) = self.links.get_mut(&flow) else { return };
+        let probe = Probe::new(random);
+        link.probe = Some((probe, now + self.limits.check_within));
+        self.actions.push_back(Action::Ask { flow, bytes: probe.request(&self.own, &link.server) });
+    }
+
+    /// Something came in over a link. `true` when it was the answer to a question of ours, and nobody else's business.
+    pub(crate) fn handle_message(&mut self, flow: Flow, message: &Message, now: Instant) -> bool {
+        let Some(link) = self.links.get_mut(&flow) else { return false };
+        link.heard = now;
+        if !matches!(link.stage, Stage::Up(_)) {
+            link.stage = Stage::Up(now);
+            if let Some(server) = self.servers.get_mut(&link.server) {
+                server.up();
+            }
+        }
+        let answered = link.probe.take_if(|(probe, _)| probe.is_answered_by(message)).is_some();
+        if answered {
+            self.reckon();
+        }
+        answered
+    }
+
+    /// A connection is gone, or came to nothing. `false` when it was no link.
+    pub(crate) fn handle_closed(&mut self, flow: Flow, now: Instant, random: u64) -> bool {
+        let Some(link) = self.links.remove(&flow) else { return false };
+        if let Some(server) = self.servers.get_mut(&link.server) {
+            server.flows.retain(|other| *other != flow);
+            if server.flows.is_empty() {
+                server.failures = server.failures.saturating_add(1);
+                server.failed_at = Some(now);
+                server.waiting = (!server.addresses.is_empty()).then(|| now + self.limits.wait(server.failures, random));
+            }
+        }
+        self.reckon();
+        true
+    }
+
+    /// A connection to this server: one that is up if there is one, else one that is being opened, else a new one. `None` when
+    /// it cannot be reached right now. `has_room` tells whether a connection can take what is to be sent.
+    pub(crate) fn way(&mut self, name: &Fqdn, now: Instant, has_room: impl Fn(Flow) -> bool) -> Option<Flow> {
+        let server = self.servers.get(name)?;
+        let up = |flow: &&Flow| self.links.get(flow).is_some_and(|link| matches!(link.stage, Stage::Up(_)));
+        let open = server.flows.iter().filter(|flow| has_room(**flow));
+        if let Some(flow) = open.clone().find(up).or_else(|| open.clone().next()) {
+            return Some(*flow);
+        }
+        let rested = server.failed_at.is_none_or(|at| now >= at + self.limits.wait_when_needed);
+        if server.flows.is_empty() && rested { self.dial(name, now) } else { None }
+    }
+
+    /// Whether something can be sent to this server without opening a connection first.
+    pub(crate) fn is_linked(&self, name: &Fqdn) -> bool {
+        self.servers.get(name).is_some_and(|server| !server.flows.is_empty())
+    }
+
+    /// Whether a link with this server is up.
+    pub(crate) fn is_up(&self, name: &Fqdn) -> bool {
+        let flows = self.servers.get(name).map(|server| server.flows.as_slice()).unwrap_or_default();
+        flows.iter().filter_map(|flow| self.links.get(flow)).any(|link| matches!(link.stage, Stage::Up(_)))
+    }
+
+    fn dial(&mut self, name: &Fqdn, now: Instant) -> Option<Flow> {
+        let flow = Flow(Self::OURS | (self.dialled + 1));
+        let (server, entry) = self.find(name)?;
+        if entry.addresses.is_empty() {
+            return None;
+        }
+        entry.waiting = None;
+        entry.flows.push(flow);
+        let addresses = entry.addresses.clone();
+        self.dialled += 1;
+        self.links.insert(flow, Link { server: Arc::clone(&server), dialled: true, stage: Stage::Dialling, heard: now, probe: None });
+        self.actions.push_back(Action::Connect { flow, server, addresses });
+        self.reckon();
+        Some(flow)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Dials whom it is time to dial, asks where nothing was heard, and gives up what does not answer.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, mut random: impl FnMut() -> u64) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        let due = |server: &Server| server.waiting.is_some_and(|at| at <= now);
+        let due: Vec<_> =
+            self.servers.iter().filter(|(_, server)| due(server)).map(|(name, server)| (Arc::clone(name), server.kept)).collect();
+        for (name, kept) in due {
+            if kept {
+                self.dial(&name, now);
+            } else if let Some(server) = self.servers.get_mut(&name) {
+                server.waiting = None;
+            }
+        }
+        self.check(now, &mut random);
+        self.reckon();
+    }
+
+    fn check(&mut self, now: Instant, random: &mut impl FnMut() -> u64) {
+        let mut silent = Vec::new();
+        for (flow, link) in &mut self.links {
+            match link.probe {
+                Some((_, until)) if until <= now => {
+                    link.probe = None;
+                    self.actions.push_back(Action::Close { flow: *flow, reason: "nobody answers at the other end" });
+                }
+                Some(_) => {}
+                None if link.stage != Stage::Dialling && link.heard + self.limits.check_after <= now => silent.push(*flow),
+                None => {}
+            }
+        }
+        for flow in silent {
+            self.ask(flow, now, random());
+        }
+    }
+
+    /// When something is due. What is heard only makes it later, so that is not reckoned: it is found out when it is due.
+    fn reckon(&mut self) {
+        let waiting = self.servers.values().filter_map(|server| server.waiting);
+        let links = self.links.values().filter_map(|link| match (link.probe, link.stage) {
+            (Some((_, until)), _) => Some(until),
+            (None, Stage::Dialling) => None,
+            (None, Stage::Open | Stage::Up(_)) => Some(link.heard + self.limits.check_after),
+        });
+        self.due = waiting.chain(links).min();
+    }
+
+    /// What is to be done next.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Nobody is dialled any more.
+    pub(crate) fn handle_shutdown(&mut self) {
+        self.servers.clear();
+        self.reckon();
+    }
+
+    /// Every link, and every wait for one, in the order of the names.
+    pub(crate) fn status(&self) -> Vec<LinkStatus> {
+        let of = |(name, server): (&Arc<Fqdn>, &Server)| {
+            let wait = server.waiting.filter(|_| server.flows.is_empty());
+            let waiting = wait.map(|until| LinkStatus::of(name, None, LinkState::Waiting(until), true));
+            let links = server.flows.iter().filter_map(|flow| self.links.get(flow).map(|link| (flow, link)));
+            let links = links.map(|(flow, link)| LinkStatus::of(name, Some(*flow), link.state(), link.dialled));
+            links.chain(waiting).collect::<Vec<_>>()
+        };
+        self.servers.iter().flat_map(of).collect()
+    }
+}
+
+impl LinkStatus {
+    fn of(server: &Fqdn, flow: Option<Flow>, state: LinkState, dialled: bool) -> Self {
+        Self { server: server.clone(), flow, state, dialled }
+    }
+}
+
+impl Link {
+    const fn state(&self) -> LinkState {
+        match self.stage {
+            Stage::Dialling | Stage::Open => LinkState::Connecting,
+            Stage::Up(since) => LinkState::Up(since),
+        }
+    }
+}
+
+impl Server {
+    const fn unknown() -> Self {
+        Self { addresses: Vec::new(), kept: false, flows: Vec::new(), failures: 0, failed_at: None, waiting: None }
+    }
+
+    /// Somebody is there.
+    const fn up(&mut self) {
+        self.failures = 0;
+        self.failed_at = None;
+        self.waiting = None;
+    }
 }

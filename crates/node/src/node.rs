@@ -20,7 +20,9 @@ use crate::{
     answer::Answer,
     counters::{Counters, Figures},
     decide::Decision,
-    links::LinkStatus,
+    links::{Action, LinkLimits, LinkStatus, Links},
+    place::Place,
+    route::Journey,
     session::Session,
 };
 
@@ -46,13 +48,15 @@ pub struct Settings {
 /// Bounds of the core's own tables; transactions and bindings have theirs in `proxy` and `registrar`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// How long a connection may stay open before somebody signed in on it (row N38).
+    /// How long a client's connection may stay open before somebody signed in on it (row N38).
     pub sign_in_within: Duration,
+    /// Links with other servers.
+    pub links: LinkLimits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sign_in_within: Duration::from_secs(60) }
+        Self { sign_in_within: Duration::from_secs(60), links: LinkLimits::DEFAULT }
     }
 }
 
@@ -111,15 +115,23 @@ pub struct Node {
     pub(crate) topology: Arc<Topology>,
     domain: String,
     sent_by: String,
+    /// What servers call us.
+    sent_by_to_servers: Arc<str>,
+    /// What phones may call us besides, wherever we stand.
+    also_named: Vec<String>,
+    pub(crate) place: Place,
+    pub(crate) links: Links,
     limits: Limits,
     pub(crate) directory: Directory,
     pub(crate) challenger: Challenger,
     pub(crate) registrar: Registrar,
     pub(crate) proxy: Proxy,
-    homes: HashMap<UserName, Fqdn>,
+    pub(crate) homes: HashMap<UserName, Fqdn>,
     pub(crate) sessions: HashMap<Flow, Session>,
     /// Connections on which nobody may have signed in yet, by the time they were opened.
     newcomers: VecDeque<(Instant, Flow)>,
+    /// Connections to be opened: told before anything is sent over them.
+    connects: VecDeque<Output>,
     output: VecDeque<Output>,
     pub(crate) counters: Counters,
 }
@@ -128,29 +140,37 @@ impl Node {
     /// A server without connections.
     #[must_use]
     pub fn new(settings: Settings, directory: Directory, secrets: &Secrets, now: Instant) -> Self {
-        let Settings { topology, domain, name, port, servers_port: _, also_named, limits } = settings;
+        let Settings { topology, domain, name, port, servers_port, also_named, limits } = settings;
         let sent_by = format!("{name}:{port}");
+        let sent_by_to_servers = format!("{name}:{}", servers_port.unwrap_or(port));
         let mut proxy = proxy::Settings::new(sent_by.clone(), topology.media());
         // Nobody but us asks our users for a password: what a phone answers to another phone's challenge, it could be guessed
         // from. So no credentials go further.
         proxy.realm = None;
-        proxy.aliases = std::iter::once(domain.clone()).chain(also_named.iter().cloned()).collect();
+        proxy.sent_by_to_servers.clone_from(&sent_by_to_servers);
         let names: Vec<&str> = std::iter::once(name.as_str()).chain(also_named.iter().map(String::as_str)).collect();
-        Self {
+        let mut node = Self {
             challenger: Challenger::new(&secrets.challenger, &domain, &names, ThrottleLimits::default(), now),
             registrar: Registrar::new(&domain, registrar::Limits::default()),
             proxy: Proxy::new(proxy, &secrets.proxy, now),
-            topology,
+            place: Place::new(&topology, &name),
+            links: Links::new(limits.links, sent_by_to_servers.clone()),
+            topology: Arc::clone(&topology),
             domain,
             sent_by,
+            sent_by_to_servers: sent_by_to_servers.into(),
+            also_named,
             limits,
             directory,
             homes: HashMap::new(),
             sessions: HashMap::new(),
             newcomers: VecDeque::new(),
+            connects: VecDeque::new(),
             output: VecDeque::new(),
             counters: Counters::default(),
-        }
+        };
+        node.handle_topology(topology, now);
+        node
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -180,12 +200,32 @@ impl Node {
         {
             return self.close(flow, "its certificate names a user that this server does not have");
         }
-        let reached_as = self.reached_as(&arrival);
-        let session = Session::new(peer, &arrival, reached_as);
+        if let Peer::TrustedServer { name, .. } = &peer {
+            let name = name.clone();
+            return self.link(flow, &name, peer, &arrival, now);
+        }
+        let session = Session::new(peer, &arrival, self.reached_as(&arrival));
         if !session.has_users() {
             self.newcomers.push_back((now, flow));
         }
         self.sessions.insert(flow, session);
+    }
+
+    /// A server proved its name, on a connection that either side opened.
+    fn link(&mut self, flow: Flow, name: &Fqdn, peer: Peer, arrival: &Arrival, now: Instant) {
+        match self.links.handle_connected(flow, name, now, self.proxy.random()) {
+            Ok(server) => {
+                let mut session = Session::new(peer, arrival, Arc::clone(&self.sent_by_to_servers));
+                session.server = Some(server);
+                self.sessions.insert(flow, session);
+                self.proxy.handle_link(flow);
+            }
+            Err(reason) => {
+                tracing::warn!(flow = flow.0, server = %name, reason, "a server's connection is closed");
+                self.close(flow, reason);
+            }
+        }
+        self.follow_up(now);
     }
 
     /// What a phone can find us by again: the name it asked for, if that is ours, else the address it reached. A phone that was
@@ -198,26 +238,59 @@ impl Node {
         }
     }
 
-    /// A connection is gone, and with it every binding that was made over it (RFC 5626 §4.2.1 turned into a rule).
+    /// A connection is gone, and with it every binding that was made over it (RFC 5626 §4.2.1 turned into a rule). Told also
+    /// of a connection that was to be opened and came to nothing.
     pub fn handle_closed(&mut self, flow: Flow, now: Instant) {
-        if self.sessions.remove(&flow).is_some() {
+        let random = self.proxy.random();
+        let was_link = self.links.handle_closed(flow, now, random);
+        if self.sessions.remove(&flow).is_some() || was_link {
             self.registrar.drop_flow(flow);
             self.proxy.handle_closed(flow, now);
+            self.follow_up(now);
         }
     }
 
     /// A whole message came in on a connection.
     pub fn handle_message(&mut self, flow: Flow, message: Message, now: Instant) {
-        if !self.sessions.contains_key(&flow) {
-            return;
-        }
+        let Some(session) = self.sessions.get(&flow) else { return };
         if !message.is_request() && message.validate().is_err() {
             self.counters.dropped += 1;
             return;
         }
-        let Some(request) = self.proxy.handle_message(flow, message, now) else { return };
-        let decision = self.decide(flow, &request.message, now);
-        self.carry_out(request, decision, now);
+        if session.server.is_some() && self.links.handle_message(flow, &message, now) {
+            return;
+        }
+        if let Some(request) = self.proxy.handle_message(flow, message, now) {
+            let decision = self.decide(flow, &request.message, now);
+            self.carry_out(request, decision, now);
+        }
+        self.follow_up(now);
+    }
+
+    /// What the parts want of each other after an event: requests that look for another server, links to be opened or ended.
+    fn follow_up(&mut self, now: Instant) {
+        self.obey_links(now);
+        while let Some(wanted) = self.proxy.poll_wanted() {
+            let flow = self.way(&wanted.server, wanted.size, now);
+            self.proxy.reached(wanted, flow, now);
+        }
+    }
+
+    /// Carries out what is to be done about links.
+    pub(crate) fn obey_links(&mut self, now: Instant) {
+        while let Some(action) = self.links.poll_action() {
+            match action {
+                Action::Connect { flow, server, addresses } => {
+                    self.connects.push_back(Output::Connect { flow, server: Fqdn::clone(&server), addresses });
+                }
+                Action::Ask { flow, bytes } => self.output.push_back(Output::Send { flow, bytes }),
+                Action::Close { flow, reason } => {
+                    tracing::info!(flow = flow.0, reason, "a link is closed");
+                    self.close(flow, reason);
+                    self.handle_closed(flow, now);
+                }
+            }
+        }
     }
 
     fn carry_out(&mut self, request: NewRequest, decision: Decision, now: Instant) {
@@ -225,16 +298,22 @@ impl Node {
             Decision::Answer(answer) => self.answer(request, &answer, now),
             Decision::Challenge { stale } => self.challenge(request, stale, now),
             Decision::Register { user } => self.register(request, &user, now),
-            Decision::Forward(plan) => {
-                self.counters.forwarded += 1;
-                self.proxy.forward(request, plan, now);
-            }
+            Decision::Forward(journey) => self.forward(request, journey, now),
             Decision::Drop => self.counters.dropped += 1,
         }
     }
 
+    fn forward(&mut self, request: NewRequest, journey: Journey, now: Instant) {
+        let plan = self.reach(journey, request.message.as_bytes().len(), now);
+        if plan.targets.is_empty() {
+            return self.answer(request, &self.unreachable(), now);
+        }
+        self.counters.forwarded += 1;
+        self.proxy.forward(request, plan, now);
+    }
+
     fn answer(&mut self, request: NewRequest, answer: &Answer, now: Instant) {
-        let count = if answer.status.is_success() { &mut self.counters.answered } else { &mut self.counters.refused };
+        let count = if answer.status.code() < 400 { &mut self.counters.answered } else { &mut self.counters.refused };
         *count += 1;
         tracing::debug!(flow = request.flow.0, method = request.message.method(), status = answer.status.code(), "request answered");
         let bytes = answer.write(&request.message, &self.proxy.to_tag());
@@ -264,19 +343,21 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let newcomer = self.newcomers.front().map(|(since, _)| *since + self.limits.sign_in_within);
-        [newcomer, self.registrar.poll_timeout(), self.proxy.poll_timeout()].into_iter().flatten().min()
+        [newcomer, self.links.poll_timeout(), self.registrar.poll_timeout(), self.proxy.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Lets time pass: bindings end, transactions give up, strangers who never signed in are shown out.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.registrar.handle_timeout(now);
         self.proxy.handle_timeout(now);
+        self.links.handle_timeout(now, || self.proxy.random());
+        self.follow_up(now);
         while let Some((since, flow)) = self.newcomers.front().copied() {
             if now < since + self.limits.sign_in_within {
                 break;
             }
             self.newcomers.pop_front();
-            if self.sessions.get(&flow).is_some_and(|session| !session.has_users()) {
+            if self.sessions.get(&flow).is_some_and(|session| !session.has_users() && session.server.is_none()) {
                 self.close(flow, "nobody signed in on it in time");
             }
         }
@@ -288,6 +369,9 @@ impl Node {
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(connect) = self.connects.pop_front() {
+            return Some(connect);
+        }
         if let Some((flow, bytes)) = self.proxy.poll_output() {
             return Some(Output::Send { flow, bytes });
         }
@@ -318,31 +402,60 @@ impl Node {
         }
     }
 
-    /// A new published topology is in force: homes, domains, media, next hops go by it from now on, and links to servers
-    /// that it does not list are closed.
-    pub fn handle_topology(&mut self, topology: Arc<Topology>, _now: Instant) {
+    /// A new published topology is in force: domains, media, pools and roles go by it from now on, and links to servers that it
+    /// does not list are closed (row N15).
+    pub fn handle_topology(&mut self, topology: Arc<Topology>, now: Instant) {
+        let name = Arc::clone(&self.place.name);
+        self.place = Place::new(&topology, &name);
+        self.proxy.set_media(topology.media());
+        self.proxy.set_aliases(self.aliases(&topology));
+        self.links.handle_topology(&topology, &self.place, now);
         self.topology = topology;
+        self.follow_up(now);
     }
 
-    /// Every user of the organisation and their home pool; takes the place of what was told before.
-    pub fn set_homes(&mut self, homes: HashMap<UserName, Fqdn>, _now: Instant) {
-        self.homes = homes;
+    /// What means us in a Route besides our name.
+    fn aliases(&self, topology: &Topology) -> Vec<String> {
+        let domains = std::iter::once(self.domain.clone()).chain(topology.domains().iter().map(Fqdn::to_string));
+        let pool = self.place.pool.iter().map(Fqdn::to_string);
+        domains.chain(pool).chain(self.also_named.iter().cloned()).collect()
+    }
+
+    /// Every user of the organisation and their home pool; takes the place of what was told before. Whoever had their home here
+    /// and has it elsewhere now, or none at all, is cut off.
+    pub fn set_homes(&mut self, homes: HashMap<UserName, Fqdn>, now: Instant) {
+        let before = std::mem::replace(&mut self.homes, homes);
+        let moved = before.into_iter().filter(|(_, pool)| self.place.pool.as_ref() == Some(pool));
+        let moved: Vec<UserName> = moved.map(|(user, _)| user).filter(|user| !self.has_home_here(user)).collect();
+        for user in moved {
+            self.cut(&user, "the user's home is elsewhere now", now);
+        }
     }
 
     /// One user's home pool, new or changed.
-    pub fn put_home(&mut self, user: UserName, pool: Fqdn, _now: Instant) {
-        self.homes.insert(user, pool);
+    pub fn put_home(&mut self, user: UserName, pool: Fqdn, now: Instant) {
+        let was_here = self.has_home_here(&user);
+        self.homes.insert(user.clone(), pool);
+        if was_here && !self.has_home_here(&user) {
+            self.cut(&user, "the user's home is elsewhere now", now);
+        }
     }
 
     /// The user is no longer one of the organisation.
-    pub fn remove_home(&mut self, user: &UserName, _now: Instant) {
-        self.homes.remove(user);
+    pub fn remove_home(&mut self, user: &UserName, now: Instant) {
+        if self.homes.remove(user).is_some() {
+            self.cut(user, "the user has no home any more", now);
+        }
+    }
+
+    fn has_home_here(&self, user: &UserName) -> bool {
+        self.homes.get(user).is_some_and(|pool| self.place.pool.as_ref() == Some(pool))
     }
 
     /// The links with other servers, for status and metrics.
     #[must_use]
     pub fn links(&self) -> Vec<LinkStatus> {
-        Vec::new()
+        self.links.status()
     }
 
     /// Who can be reached right now.
@@ -360,6 +473,7 @@ impl Node {
 
     /// The server is about to end: every connection is told.
     pub fn handle_shutdown(&mut self, now: Instant) {
+        self.links.handle_shutdown();
         let flows: Vec<Flow> = self.sessions.keys().copied().collect();
         for flow in flows {
             self.close(flow, "the server shuts down");

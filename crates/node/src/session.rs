@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use pki::Fqdn;
 use registrar::UserName;
 use trust::Peer;
 
@@ -13,8 +14,10 @@ pub(crate) struct Session {
     pub(crate) source: IpAddr,
     /// Our address that it reached.
     pub(crate) local: IpAddr,
-    /// What the phone at the other end calls us, with a port: what it can find us by.
+    /// What the other end calls us, with a port: what it can find us by.
     pub(crate) reached_as: Arc<str>,
+    /// The server at the other end, if it is one.
+    pub(crate) server: Option<Arc<Fqdn>>,
     users: Vec<UserName>,
 }
 
@@ -28,7 +31,7 @@ impl Session {
             Peer::Client { user: Some(user), .. } => vec![user.clone()],
             Peer::Client { user: None, .. } | Peer::TrustedServer { .. } => Vec::new(),
         };
-        Self { peer, source: arrival.source, local: arrival.local.ip(), reached_as, users }
+        Self { peer, source: arrival.source, local: arrival.local.ip(), reached_as, server: None, users }
     }
 
     /// Whether this user's certificate was shown and believed.

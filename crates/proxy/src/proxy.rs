@@ -15,7 +15,7 @@ use crate::{
     request::{self, Outgoing, Plan},
     response::RETRY_AFTER,
     table::Table,
-    token,
+    token::{self, Names},
 };
 
 /// How much of a caller's Reason goes on with the CANCEL, in bytes.
@@ -318,6 +318,17 @@ impl Proxy {
         self.settle(number, fate);
     }
 
+    /// What else means us in a Route from now on; see [`Settings::aliases`].
+    pub fn set_aliases(&mut self, aliases: Vec<String>) {
+        self.desk.settings.aliases = aliases;
+        self.desk.names = Names::new(&self.desk.settings);
+    }
+
+    /// Randomness from the key this was made with.
+    pub fn random(&mut self) -> u64 {
+        u64::from_be_bytes(self.desk.random.take())
+    }
+
     /// What is asked of media from now on.
     pub fn set_media(&mut self, media: MediaPolicy) {
         self.desk.settings.media = media;
@@ -362,7 +373,7 @@ impl Proxy {
 
     /// A fresh tag for replies of our own.
     pub fn to_tag(&mut self) -> String {
-        format!("{:016x}", u64::from_be_bytes(self.desk.random.take()))
+        format!("{:016x}", self.random())
     }
 
     /// What was dropped or refused so far.
