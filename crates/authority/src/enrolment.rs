@@ -153,7 +153,7 @@ impl Authority {
         let issued = self.ca.authority.issue_server(&names, key, now)?;
         let leaf = issued.chain.first().ok_or(crate::Fault::Damaged("a CA that issues nothing"))?;
         let entry = store::Issued::read(store::Role::Server, leaf).ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
-        self.store.acting_for(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;
+        self.store.acting_as(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;
         metrics::counter!("verbund_certificates_issued_total").increment(1);
         Ok(issued.chain)
     }
@@ -169,7 +169,7 @@ impl Authority {
         // One server, one account: a newer key takes the place of the one before.
         self.store.deactivate_accounts_of(&kept.server, now).await.map_err(unavailable)?;
         let new = NewAccount { jwk: key.as_text().to_owned(), thumbprint: key.thumbprint(), server: kept.server.clone(), kid: kept.kid };
-        let store = self.store.acting_for(Actor::Member(kept.server));
+        let store = self.store.acting_as(Actor::Member(kept.server));
         let made = store.add_account(&new, now).await.map_err(|error| match error {
             store::Error::KeyTaken { .. } => Fault::KeyInUse,
             error => unavailable(error),
@@ -268,7 +268,7 @@ impl Enrolment for Authority {
     fn deactivate_account(&self, id: AccountId) -> Answer<'_, Outcome<Account>> {
         Box::pin(async move {
             let kept = self.find_account(&id).await?;
-            let store = self.store.acting_for(Actor::Member(kept.server.clone()));
+            let store = self.store.acting_as(Actor::Member(kept.server.clone()));
             store.deactivate_account(kept.id, SystemTime::now()).await.map_err(unavailable)?;
             Ok(Account { state: AccountState::Deactivated, ..account(&kept)? })
         })
@@ -277,7 +277,7 @@ impl Enrolment for Authority {
     fn change_key(&self, id: AccountId, key: AccountKey) -> Answer<'_, Outcome<Account>> {
         Box::pin(async move {
             let kept = self.find_account(&id).await?;
-            let store = self.store.acting_for(Actor::Member(kept.server.clone()));
+            let store = self.store.acting_as(Actor::Member(kept.server.clone()));
             let replaced = store.replace_account_key(kept.id, key.as_text(), &key.thumbprint(), SystemTime::now()).await;
             replaced.map_err(|error| match error {
                 store::Error::KeyTaken { .. } => Fault::KeyInUse,

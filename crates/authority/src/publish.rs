@@ -46,7 +46,7 @@ impl Authority {
         self.check(&topology, &before).await?;
         let signed = self.ca.sign_topology(document, Some(held.held_topology()), now)?;
         let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
-        self.store.acting_for(actor).publish(document, Some(&signed), version, expect, now).await?;
+        self.store.acting_as(actor).publish(document, Some(&signed), version, expect, now).await?;
         let update = Update::Topology { document: signed };
         self.member.take(&update, now).await?;
         self.hub.broadcast(update);

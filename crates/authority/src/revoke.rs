@@ -68,7 +68,7 @@ impl Authority {
         if certificates.is_empty() {
             return Err(Fault::NoCertificate(name.to_owned()));
         }
-        let store = self.store.acting_for(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(Actor::Administrator("socket".into()));
         for certificate in &certificates {
             store.revoke(&certificate.serial, Reason::Unspecified, now).await?;
         }
@@ -135,7 +135,7 @@ impl Authority {
     pub(crate) async fn revoke_own(&self, certificate: &store::Issued, reason: Reason, by: Actor) -> Result<(), Fault> {
         let _change = self.changing.lock().await;
         let now = SystemTime::now();
-        self.store.acting_for(by).revoke(&certificate.serial, reason, now).await?;
+        self.store.acting_as(by).revoke(&certificate.serial, reason, now).await?;
         self.publish_lists_of(std::slice::from_ref(certificate), now).await
     }
 

@@ -82,7 +82,7 @@ impl Authority {
             }
         }
         let ticket = Ticket::generate(new.name.clone(), now + TICKET_LIFETIME)?;
-        self.store.acting_for(administrator).open_enrolment(&ticket, now).await?;
+        self.store.acting_as(administrator).open_enrolment(&ticket, now).await?;
         Ok(Added {
             join: self.join_string(&ticket, address),
             version: self.member.holdings().topology().version(),
@@ -147,9 +147,25 @@ impl Authority {
         }
         if server.is_expected() {
             let event = store::Event::MemberJoined { server: peer.to_string() };
-            self.store.acting_for(Actor::Member(peer.clone())).append(&event, SystemTime::now()).await?;
+            self.store.acting_as(Actor::Member(peer.clone())).append(&event, SystemTime::now()).await?;
             tracing::info!(server = %peer, "a server has joined");
         }
+        Ok(())
+    }
+
+    /// The authority's own server listens here: if the topology says otherwise, it is published anew.
+    ///
+    /// # Errors
+    /// The topology would break a rule, or the store.
+    pub async fn moved(&self, listeners: Listeners) -> Result<(), Fault> {
+        let change = self.changing.lock().await;
+        let own = self.member.name();
+        let listed = self.member.holdings().topology().server(own).map(|server| *server.listeners());
+        if listed == Some(listeners) {
+            return Ok(());
+        }
+        let text = edit::set_listeners(&self.document().await?, own, &listeners, true)?;
+        self.publish_quietly(&change, &text, Actor::Server).await?;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ impl Authority {
         let now = SystemTime::now();
         let holdings = self.member.holdings();
         let pool = home(holdings.topology(), self.member.name(), pool)?;
-        let store = self.store.acting_for(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(Actor::Administrator("socket".into()));
         let revision = store.add_user(&self.aor(user), &credential, Some(&pool), now).await?;
         self.tell_user(holdings.topology(), user, Some(Homed { pool, credential: Some(credential) }), revision).await
     }
@@ -38,7 +38,7 @@ impl Authority {
         let _change = self.changing.lock().await;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let store = self.store.acting_for(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(Actor::Administrator("socket".into()));
         let revision = store.replace_credential(&self.aor(user), &credential, now).await?;
         let known = self.store.user(&self.aor(user)).await?;
         let pool = known.and_then(|known| home_of(&known, holdings.topology())).ok_or(Fault::Damaged("a user without a home"))?;
@@ -53,7 +53,7 @@ impl Authority {
         let _change = self.changing.lock().await;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let revision = self.store.acting_for(Actor::Administrator("socket".into())).remove_user(&self.aor(user), now).await?;
+        let revision = self.store.acting_as(Actor::Administrator("socket".into())).remove_user(&self.aor(user), now).await?;
         self.tell_user(holdings.topology(), user, None, revision).await
     }
 

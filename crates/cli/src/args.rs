@@ -21,6 +21,14 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Brings an organisation up; makes it first where there is none
     Up(Up),
+    /// Joins an organisation with the string that its authority printed, and serves
+    Join(Join),
+    /// Adds servers to the organisation
+    #[command(subcommand)]
+    Server(Server),
+    /// Looks after the published list of trusted servers
+    #[command(subcommand)]
+    Topology(Topology),
     /// Adds, lists and removes users of the running server
     #[command(subcommand)]
     User(User),
@@ -55,24 +63,164 @@ pub(crate) struct Up {
     /// The SIP domain of the organisation; settled by the first start [default: verbund.test]
     #[arg(long, value_name = "DOMAIN", value_parser = Fqdn::parse)]
     pub(crate) domain: Option<Fqdn>,
-    /// Where SIP over TLS listens [default: as in topology.toml, at the first start 127.0.0.1:5061]
+    #[command(flatten)]
+    pub(crate) serving: Serving,
+    /// Where revocation lists, OCSP and the root are given out without TLS; nothing else is [default: nowhere]
     #[arg(long, value_name = "IP:PORT", value_parser = address)]
-    pub(crate) listen: Option<SocketAddr>,
-    /// Where HTTPS listens [default: as in topology.toml, at the first start 127.0.0.1:8443]
-    #[arg(long, value_name = "IP:PORT", value_parser = address)]
-    pub(crate) https: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
     /// A user to have, made if missing; may be given more than once [default at the first start: alice and bob]
     #[arg(long = "user", value_name = "NAME", value_parser = UserName::parse)]
     pub(crate) users: Vec<UserName>,
     /// Whether the media of calls must be encrypted; settled by the first start [default: require]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) media: Option<Media>,
+}
+
+/// How a server serves, whatever it is there for.
+#[derive(Debug, Group)]
+pub(crate) struct Serving {
+    /// Where SIP over TLS listens [default: as in the topology, at the first start 127.0.0.1:5061]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where other servers of the organisation connect, by mutual TLS [default: as in the topology, at the first start the next
+    /// free port above that of SIP]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
+    pub(crate) servers: Option<SocketAddr>,
+    /// Where HTTPS listens [default: as in the topology, at the first start 127.0.0.1:8443]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
+    pub(crate) https: Option<SocketAddr>,
     /// One line of JSON on standard output when ready, for scripts
     #[arg(long)]
     pub(crate) json: bool,
     /// How events are written to standard error
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+}
+
+/// `verbund join`
+#[derive(Debug, Group)]
+pub(crate) struct Join {
+    /// What `verbund server add` printed on the authority, or - to read it from standard input
+    #[arg(value_name = "STRING")]
+    pub(crate) string: String,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
+}
+
+/// `verbund server …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Server {
+    /// Lists a server in the topology and prints the one string that lets it join
+    Add {
+        /// Its name, in full
+        #[arg(value_parser = Fqdn::parse)]
+        name: Fqdn,
+        /// What it is there for
+        #[arg(long, value_enum, value_name = "ROLE", default_value_t = ServerRole::FrontEnd)]
+        role: ServerRole,
+        /// The pool that it joins [default: a pool of its own name]
+        #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
+        pool: Option<Fqdn>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Issues a certificate for a request made elsewhere (PKCS#10 in PEM); prints the chain
+    Sign {
+        /// The server, as the topology lists it
+        #[arg(value_parser = Fqdn::parse)]
+        name: Fqdn,
+        /// The request
+        #[arg(value_hint = ValueHint::FilePath)]
+        request: PathBuf,
+    },
+    /// Lists the servers of the topology and what is in force there
+    List(Admin),
+}
+
+/// What a server can be added as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ServerRole {
+    /// Users have their home there
+    FrontEnd,
+    /// Checks who users are, and passes on to their home
+    Director,
+    /// Talks to the outside
+    Edge,
+    /// A SIP server of another maker whose word is taken
+    Application,
+}
+
+impl ServerRole {
+    /// As the topology writes it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::FrontEnd => "front-end",
+            Self::Director => "director",
+            Self::Edge => "edge",
+            Self::Application => "application",
+        }
+    }
+}
+
+/// `verbund topology …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topology {
+    /// Tells every fault of a file, with line and column
+    Check {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what publishing a file would change, whom it would cut off, and which certificates it would reissue
+    Plan {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Signs and publishes a file
+    Publish {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Prints the topology in force
+    Show(Admin),
+    /// Lists the versions published so far
+    History(Admin),
+    /// Shows what changed between two versions
+    Diff {
+        /// The older version
+        from: u64,
+        /// The newer version [default: the one in force]
+        to: Option<u64>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Prints the signed topology in force (JWS)
+    Export(Admin),
+    /// Draws a file, or the topology in force, as SVG
+    Graph {
+        /// The file [default: the topology in force]
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
+    /// Shows which version is in force at each member, and how far it lags
+    Status(Admin),
+    /// Takes a server out and publishes; its connections are cut
+    Remove {
+        /// The server
+        #[arg(value_parser = Fqdn::parse)]
+        name: Fqdn,
+        #[command(flatten)]
+        admin: Admin,
+    },
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -133,6 +281,9 @@ pub(crate) struct NamedUser {
     /// Read the password from standard input instead of making one
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// The home pool [default: that of the server that is asked]
+    #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
+    pub(crate) pool: Option<Fqdn>,
     #[command(flatten)]
     pub(crate) admin: Admin,
 }
@@ -142,6 +293,15 @@ pub(crate) struct NamedUser {
 pub(crate) enum Cert {
     /// Shows names, issuer, serial and days left of each certificate
     Show(Admin),
+    /// Lists every certificate that counts, the first to end first
+    List(Admin),
+    /// Revokes the certificates of a server, of a user, or one by its serial number; live connections are cut everywhere
+    Revoke {
+        /// A server's name, a user, or a serial number
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
 }
 
 /// `verbund sip …`

@@ -50,6 +50,17 @@ impl ServerCertificate {
         Ok(Self { chain, key, facts })
     }
 
+    /// Puts a chain that somebody else issued into place, with its key.
+    ///
+    /// # Errors
+    /// They do not belong together, or a file cannot be written.
+    pub(crate) fn keep(layout: &Layout, chain_pem: &str, key: Key) -> anyhow::Result<Self> {
+        let new = Self::of(pki::certificates_from_pem(chain_pem)?, key)?;
+        files::write(&layout.file(Layout::SERVER_KEY), new.key.to_pem()?.expose(), Readers::Owner)?;
+        files::write(&layout.file(Layout::SERVER_CHAIN), chain_pem, Readers::Everyone)?;
+        Ok(new)
+    }
+
     /// Issues a certificate for a new key, enters it into the ledger, and only then puts it into place.
     ///
     /// # Errors
@@ -74,12 +85,18 @@ impl ServerCertificate {
     }
 
     /// Why it is to be replaced, if it is.
-    pub(crate) fn renewal(&self, authority: &Authority, topology: &Topology, server: &Fqdn, now: SystemTime) -> Option<Reason> {
+    pub(crate) fn renewal<'a>(
+        &self,
+        issuing: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+        topology: &Topology,
+        server: &Fqdn,
+        now: SystemTime,
+    ) -> Option<Reason> {
         let wanted = topology.certificate_names(server).map(|names| names.dns().iter().map(Fqdn::to_string).collect::<Vec<_>>());
         let shown: Vec<&String> = self.facts.names.iter().filter(|name| !name.contains(':')).collect();
         if now > self.facts.not_after {
             Some(Reason::Expired)
-        } else if self.chain.get(1) != Some(authority.issuing()) {
+        } else if !issuing.into_iter().any(|ca| self.chain.get(1) == Some(ca)) {
             Some(Reason::OtherIssuer)
         } else if wanted.is_none_or(|wanted| wanted.iter().collect::<Vec<_>>() != shown) {
             Some(Reason::OtherNames)

@@ -305,7 +305,7 @@ async fn current_certificate(
         check_time("server", leaf, now)?;
     }
     let reason = match loaded {
-        Ok(certificate) => match certificate.renewal(authority, topology, server, now) {
+        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, server, now) {
             None => return Ok(certificate),
             Some(reason) => reason.to_string(),
         },

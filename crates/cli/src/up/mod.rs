@@ -1,6 +1,7 @@
 //! `verbund up`: an organisation is found or made, and its server runs until it is told to end.
 
 mod desk;
+mod door;
 mod figures;
 mod renewal;
 mod serve;
@@ -9,21 +10,26 @@ mod summary;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
 use anyhow::{Context as _, anyhow, ensure};
+use authority::Ca;
+use member::Holdings;
+use pki::Fqdn;
 use registrar::UserName;
-use topology::MediaPolicy;
+use store::Embedded;
+use topology::{Listeners, MediaPolicy};
 
 use crate::{
     accounts::Site,
     args::{self, Media},
     log,
-    organisation::{self, Found, Organisation, Plan},
+    organisation::{self, Found, Layout, Membership, Organisation, Plan, ServerCertificate},
     output::{self, Paint},
     password::Password,
-    ports::Ports,
+    ports::{Ports, Taken},
 };
 
 /// What a newcomer gets without asking.
@@ -32,17 +38,30 @@ const USERS_DEFAULT: [&str; 2] = ["alice", "bob"];
 
 /// What a start found or made.
 pub(crate) struct Start {
-    organisation: Organisation,
-    /// Where SIP and HTTPS are served.
-    sip: SocketAddr,
-    https: SocketAddr,
-    /// Whether this start made the organisation.
+    layout: Layout,
+    domain: Fqdn,
+    server_name: Fqdn,
+    store: Embedded,
+    certificate: ServerCertificate,
+    holdings: Holdings,
+    seat: Seat,
+    /// Where it is served.
+    taken: Taken,
+    /// Whether this start made the organisation, or joined it.
     is_first: bool,
     /// Users whose password is known: made now, or read back from their account files.
     users: Vec<Account>,
     /// Users whom this start added to an organisation that was there.
     added: Vec<UserName>,
     site: Site,
+}
+
+/// What this server is in its organisation.
+pub(crate) enum Seat {
+    /// The authority, with the CA.
+    Authority(Arc<Ca>),
+    /// A server that has joined; where the authority's HTTPS was then.
+    Member(SocketAddr),
 }
 
 /// A user for the summary.
@@ -52,30 +71,42 @@ pub(crate) struct Account {
     password: Option<Password>,
 }
 
-/// Brings the organisation up and serves it until SIGTERM or Ctrl-C.
+/// Brings the organisation up, or the server that joined one, and serves until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// One line that says what is in the way; nothing was destroyed.
 pub(crate) fn run(data: &args::Data, args: &args::Up) -> anyhow::Result<()> {
-    log::start(args.log_format)?;
+    log::start(args.serving.log_format)?;
     let is_usual = data.data.is_none();
     let data = data_dir(data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    block_on(async {
         let (start, ports) = start(&data, args).await?;
-        let store = start.organisation.store.clone();
-        organisation::or_close(&store, serve::serve(start, ports, |start| announce(args, is_usual, start))).await
+        serve(start, ports, args.serving.json, is_usual).await
     })
 }
 
+/// Runs asynchronous work on all cores.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?.block_on(work)
+}
+
+/// Serves what was started.
+///
+/// # Errors
+/// A listener or the admin socket cannot be had, or the signalling core failed.
+pub(crate) async fn serve(start: Start, ports: Ports, json: bool, is_usual: bool) -> anyhow::Result<()> {
+    let store = start.store.clone();
+    organisation::or_close(&store, serve::serve(start, ports, |start| announce(json, is_usual, start))).await
+}
+
 /// Says that the server is ready: one line for scripts, or a page for people.
-fn announce(args: &args::Up, is_usual: bool, start: &Start) -> anyhow::Result<()> {
-    if args.json {
+fn announce(json: bool, is_usual: bool, start: &Start) -> anyhow::Result<()> {
+    if json {
         return output::say_json(&summary::Ready::of(start));
     }
     // `cargo run` starts a program that no search path knows.
     let program = std::env::args().next().unwrap_or_else(|| "verbund".to_owned());
-    let data = if is_usual { String::new() } else { format!(" --data {}", start.organisation.layout.data().display()) };
+    let data = if is_usual { String::new() } else { format!(" --data {}", start.layout.data().display()) };
     let after = summary::Afterwards { program, data };
     output::say(summary::for_people(start, &after, Paint::for_stdout()))
 }
@@ -101,11 +132,57 @@ async fn start(data: &Path, args: &args::Up) -> anyhow::Result<(Start, Ports)> {
     match organisation::find(data)? {
         Found::Nothing => first_start(data, args, now).await,
         Found::Organisation(lock) => later_start(data, args, lock, now).await,
+        Found::Member(lock) => {
+            ensure!(
+                args.domain.is_none() && args.users.is_empty() && args.media.is_none(),
+                "{} is that of a server that has joined: domain, users and media policy are the authority's, leave them out",
+                data.display()
+            );
+            member_start(data, &args.serving, lock, false).await
+        }
     }
 }
 
+/// A server that has joined starts from what it holds.
+///
+/// # Errors
+/// What it holds is not whole, or a port cannot be had.
+pub(crate) async fn member_start(data: &Path, serving: &args::Serving, lock: store::Lock, is_first: bool) -> anyhow::Result<(Start, Ports)> {
+    let membership = Membership::open(data, lock).await?;
+    let store = membership.store.clone();
+    let taken = async {
+        let listed = membership.holdings.topology().server(&membership.manifest.server_name).map(|server| *server.listeners());
+        Ok(Ports::take(serving.listeners(None), listed)?)
+    };
+    let ports = organisation::or_close(&store, taken).await?;
+    let Membership { layout, manifest, store, certificate, holdings } = membership;
+    let site = Site {
+        domain: manifest.domain.clone(),
+        server_name: manifest.server_name.clone(),
+        sip: ports.taken.sip,
+        ca: layout.ca(),
+        users: Vec::new(),
+        srtp_required: holdings.topology().media() == MediaPolicy::Require,
+    };
+    let start = Start {
+        layout,
+        domain: manifest.domain,
+        server_name: manifest.server_name,
+        store,
+        certificate,
+        holdings,
+        seat: Seat::Member(manifest.authority),
+        taken: ports.taken,
+        is_first,
+        users: Vec::new(),
+        added: Vec::new(),
+        site,
+    };
+    Ok((start, ports))
+}
+
 async fn first_start(data: &Path, args: &args::Up, now: SystemTime) -> anyhow::Result<(Start, Ports)> {
-    let ports = Ports::take(args.listen, args.https, None)?;
+    let ports = Ports::take(args.listeners(), None)?;
     let plan = plan(args, &ports)?;
     let lock = organisation::make(data, &plan, now).await?;
     tracing::info!(domain = %plan.domain, data = %data.display(), "organisation made");
@@ -124,7 +201,7 @@ fn plan(args: &args::Up, ports: &Ports) -> anyhow::Result<Plan> {
     if users.is_empty() {
         users = USERS_DEFAULT.iter().map(|name| UserName::parse(name)).collect::<Result<_, _>>()?;
     }
-    Ok(Plan { domain, listeners: ports.listeners(), media: args.media.map_or(MediaPolicy::Require, policy), users })
+    Ok(Plan { domain, listeners: ports.taken.listeners(), media: args.media.map_or(MediaPolicy::Require, policy), users })
 }
 
 fn policy(media: Media) -> MediaPolicy {
@@ -139,8 +216,8 @@ async fn later_start(data: &Path, args: &args::Up, lock: store::Lock, now: Syste
     let store = organisation.store.clone();
     let settled = async {
         check_settled(data, args, &organisation)?;
-        let listed = organisation.topology.server(&organisation.manifest.server_name).map(|server| *server.listeners());
-        let ports = Ports::take(args.listen, args.https, listed)?;
+        let listed = organisation.topology().server(&organisation.manifest.server_name).map(|server| *server.listeners());
+        let ports = Ports::take(args.listeners(), listed)?;
         Ok((ports, organisation.add_missing(&args.users, now).await?))
     };
     let (ports, added) = organisation::or_close(&store, settled).await?;
@@ -156,7 +233,7 @@ fn check_settled(data: &Path, args: &args::Up, organisation: &Organisation) -> a
             data.display()
         ));
     }
-    let media = organisation.topology.media();
+    let media = organisation.topology().media();
     ensure!(
         args.media.is_none_or(|wanted| policy(wanted) == media),
         "the media policy of {domain} is {}: to change it, change `media` and raise `version` in {}, and leave --media out",
@@ -167,8 +244,8 @@ fn check_settled(data: &Path, args: &args::Up, organisation: &Organisation) -> a
 }
 
 impl Start {
-    fn of(organisation: Organisation, (sip, https): (SocketAddr, SocketAddr), is_first: bool, added: Vec<(UserName, Password)>) -> Self {
-        let site = organisation.site(sip);
+    fn of(organisation: Organisation, taken: Taken, is_first: bool, added: Vec<(UserName, Password)>) -> Self {
+        let site = organisation.site(taken.sip);
         let accounts = organisation.layout.accounts();
         let mut users = Vec::new();
         for user in &organisation.users {
@@ -184,6 +261,33 @@ impl Start {
             users.push(Account { user: name.clone(), password });
         }
         let added = added.into_iter().map(|(user, _)| user).collect();
-        Self { organisation, sip, https, is_first, users, added, site }
+        let Organisation { layout, manifest, ca, holdings, store, certificate, .. } = organisation;
+        Self {
+            layout,
+            domain: manifest.domain,
+            server_name: manifest.server_name,
+            store,
+            certificate,
+            holdings,
+            seat: Seat::Authority(ca),
+            taken,
+            is_first,
+            users,
+            added,
+            site,
+        }
+    }
+}
+
+impl args::Serving {
+    /// What was asked for.
+    fn listeners(&self, http: Option<SocketAddr>) -> Listeners {
+        Listeners { sip: self.listen, servers: self.servers, https: self.https, http }
+    }
+}
+
+impl args::Up {
+    fn listeners(&self) -> Listeners {
+        self.serving.listeners(self.http)
     }
 }

@@ -1,30 +1,26 @@
-//! The running server: SIP, HTTPS and the admin socket, from the first connection to the last.
+//! The running server: SIP for clients and for servers, HTTPS and the admin socket, from the first connection to the last.
 
-use std::{
-    process,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, process, sync::Arc, time::Instant};
 
+use ::authority::Authority;
 use anyhow::{Context as _, bail};
-use net::{Gate, Limits};
+use member::{About as Said, Agent, Member};
+use net::{Dialler, Gate, Handle, Limits};
 use node::{Node, Secrets, Settings};
-use registrar::Directory;
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
-use topology::Topology;
 use trust::{
-    Listener, LivePolicy, Policy,
-    tls::{ServerIdentity, web_config},
+    Listener, LivePolicy,
+    tls::{ServerIdentity, link_config, web_config},
 };
-use web::{About, Door, RootOnly, Site, admin};
+use web::{About, Published, Site, admin, control::MemberListeners};
 
-use super::{Start, desk::Desk, figures, renewal::Renewal};
-use crate::{organisation::Organisation, ports::Ports};
+use super::{Seat, Start, desk::Desk, door::Door, figures, renewal::Renewal};
+use crate::{organisation::Layout, ports::Ports};
 
 /// Exit code of a process that was told twice to end, as shells have it for SIGINT.
 const FORCED: i32 = 130;
@@ -36,28 +32,48 @@ const FORCED: i32 = 130;
 pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let metrics = web::metrics::install()?;
-    let organisation = &start.organisation;
-    let identity = ServerIdentity::new(organisation.certificate.chain.clone(), &organisation.certificate.key)?;
-    let socket = admin::Socket::bind(organisation.layout.data()).await?;
-    let (sip, https) = ports.hand_over();
-    let policy = policy(organisation);
-    let server = net::Server::on(vec![(sip, gate(&identity, &policy)?)], None, Limits::DEFAULT, node(&start)?)?;
+    let identity = ServerIdentity::new(start.certificate.chain.clone(), &start.certificate.key)?;
+    let policy = LivePolicy::new(start.holdings.policy()?);
+    let socket = admin::Socket::bind(start.layout.data()).await?;
+    let clock = || Arc::new(DefaultTimeProvider);
+    let gates = vec![
+        (ports.sip, Gate::new(Listener::Clients, Arc::clone(&identity), Arc::clone(&policy), clock())?),
+        (ports.servers, Gate::new(Listener::Servers, Arc::clone(&identity), Arc::clone(&policy), clock())?),
+    ];
+    let dialler = Dialler::new(Arc::clone(&identity), Arc::clone(&policy), clock())?;
+    let server = net::Server::on(gates, Some(dialler), Limits::DEFAULT, node(&start)?)?;
     let handle = server.handle();
-    let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity)));
-    let renewal = Arc::new(Renewal::of(organisation, Arc::clone(&identity)));
+    let member = member(&start, Arc::clone(&policy), handle.clone());
+    let door = Arc::new(Door::new(Arc::clone(&policy), member.epoch()));
+    let links = link_config(Arc::clone(&identity), Arc::clone(&policy), clock())?;
+    let place = Place::of(&start, &member);
+    let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity), Arc::clone(&member), &place, Arc::clone(&door)));
+    let (renew, renew_asked) = mpsc::channel(1);
+    let renewal = Arc::new(Renewal::of(&start, Arc::clone(&identity), Arc::clone(&member)));
 
     let (end, ended) = watch::channel(false);
     let mut rest = JoinSet::new();
     let core = tokio::spawn(server.run());
-    let site = site(&start, Arc::clone(&desk), metrics);
-    let tls = web_config(identity, policy, Arc::new(DefaultTimeProvider))?;
-    let https = tokio::net::TcpListener::from_std(https)?;
-    let door = Door { tls, gate: None };
-    rest.spawn(web::serve(https, door, site, web::Limits::HTTPS, end_of(ended.clone())));
+    let site = site(&start, &place, &member, Arc::clone(&desk), metrics);
+    let shelf: Arc<dyn Published> = Arc::clone(&site.published);
+    let tls = web_config(Arc::clone(&identity), policy, clock())?;
+    let https = tokio::net::TcpListener::from_std(ports.https)?;
+    rest.spawn(web::serve(https, web::Door { tls, gate: Some(door) }, site, web::Limits::HTTPS, end_of(ended.clone())));
+    if let Some(http) = ports.http {
+        let http = tokio::net::TcpListener::from_std(http)?;
+        rest.spawn(web::serve_public_http(http, shelf, web::Limits::HTTPS, end_of(ended.clone())));
+    }
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
-    let upkeep = [tokio::spawn(Arc::clone(&renewal).run()), tokio::spawn(figures::publish(handle.clone()))];
+    let mut upkeep = vec![tokio::spawn(Arc::clone(&renewal).run(renew_asked)), tokio::spawn(figures::publish(handle.clone()))];
+    upkeep.push(match &place {
+        Place::Authority(authority) => {
+            authority.moved(start.taken.listeners()).await?;
+            tokio::spawn(Arc::clone(authority).keep_fresh())
+        }
+        Place::Member(address) => tokio::spawn(agent(&start, *address, &member, links, renew, &identity).run()),
+    });
 
-    let store = organisation.store.clone();
+    let store = start.store.clone();
     ready(&start)?;
     // Passwords are in memory as long as they are to be told, no longer.
     drop(start);
@@ -71,6 +87,48 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     store.close().await;
     tracing::info!("ended in order");
     result
+}
+
+/// What this server is in its organisation, running.
+pub(super) enum Place {
+    Authority(Arc<Authority>),
+    /// Where the authority was when it joined.
+    Member(SocketAddr),
+}
+
+impl Place {
+    fn of(start: &Start, member: &Arc<Member>) -> Self {
+        match &start.seat {
+            Seat::Authority(ca) => {
+                let copy = start.layout.file(Layout::TOPOLOGY);
+                Self::Authority(Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy))
+            }
+            Seat::Member(address) => Self::Member(*address),
+        }
+    }
+}
+
+fn member(start: &Start, policy: Arc<LivePolicy>, handle: Handle) -> Arc<Member> {
+    let holdings = start.holdings.clone();
+    Arc::new(Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone()))
+}
+
+fn agent(
+    start: &Start,
+    authority: SocketAddr,
+    member: &Arc<Member>,
+    tls: Arc<rustls::ClientConfig>,
+    renew: mpsc::Sender<()>,
+    identity: &Arc<ServerIdentity>,
+) -> Agent {
+    let taken = start.taken;
+    let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
+    let identity = Arc::clone(identity);
+    let shown = move || match identity.chain().first().and_then(pki::facts) {
+        Some(facts) => (facts.serial.to_string(), admin::rfc3339(facts.not_after)),
+        None => (String::new(), String::new()),
+    };
+    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, shown)
 }
 
 /// Runs until a signal says otherwise, then until every SIP connection was told.
@@ -140,49 +198,57 @@ impl Signals {
     }
 }
 
-fn gate(identity: &Arc<ServerIdentity>, policy: &Arc<LivePolicy>) -> anyhow::Result<Gate> {
-    Ok(Gate::new(Listener::Clients, Arc::clone(identity), Arc::clone(policy), Arc::new(DefaultTimeProvider))?)
-}
-
-/// What this server believes. No revocation lists are published yet, so whoever shows a certificate is refused
-/// (row N6); phones sign in without one.
-fn policy(organisation: &Organisation) -> Arc<LivePolicy> {
-    LivePolicy::new(Policy {
-        topology: organisation.topology.clone(),
-        anchors: organisation.authority.anchors(),
-        revocation: pki::Revocation::strict(pki::RevocationLists::new(), Duration::ZERO),
-        issuing: organisation.authority.pinned(),
-    })
-}
-
 fn node(start: &Start) -> anyhow::Result<Node> {
-    let organisation = &start.organisation;
-    let mut directory = Directory::new();
-    for user in &organisation.users {
-        directory.put(user.aor.user.clone(), user.credential.clone())?;
-    }
-    let topology: Topology = organisation.topology.clone();
+    let (directory, homes) = member::directory(&start.holdings)?;
     let settings = Settings {
-        topology: Arc::new(topology),
-        domain: organisation.manifest.domain.to_string(),
-        name: organisation.manifest.server_name.clone(),
-        port: start.sip.port(),
-        servers_port: None,
+        topology: Arc::clone(start.holdings.topology()),
+        domain: start.domain.to_string(),
+        name: start.server_name.clone(),
+        port: start.taken.sip.port(),
+        servers_port: Some(start.taken.servers.port()),
         also_named: vec![start.site.local_address().ip().to_string()],
         limits: node::Limits::default(),
     };
     let secrets = Secrets { proxy: pki::random()?.into(), challenger: pki::random()?.into() };
-    Ok(Node::new(settings, directory, &secrets, Instant::now()))
+    let now = Instant::now();
+    let mut node = Node::new(settings, directory, &secrets, now);
+    node.set_homes(homes, now);
+    Ok(node)
 }
 
-fn site(start: &Start, health: Arc<Desk>, metrics: web::metrics::Metrics) -> Site {
+fn site(start: &Start, place: &Place, member: &Arc<Member>, health: Arc<Desk>, metrics: web::metrics::Metrics) -> Site {
     let site = &start.site;
     let sip = format!("{}:{}", site.server_name, site.sip.port());
+    let (published, authority): (Arc<dyn Published>, _) = match place {
+        Place::Authority(authority) => {
+            let desk = web::Desk {
+                name: start.server_name.clone(),
+                port: start.taken.https.port(),
+                enrolment: Arc::clone(authority) as _,
+                control: Arc::clone(authority) as _,
+            };
+            (Arc::clone(authority) as _, Some(desk))
+        }
+        Place::Member(_) => (Arc::new(Shown(Arc::clone(member))), None),
+    };
     Site {
         about: About { domain: site.domain.to_string(), server_name: site.server_name.to_string(), sip },
-        published: Arc::new(RootOnly(start.organisation.authority.root_pem())),
+        published,
         health,
         metrics,
-        authority: None,
+        authority,
+    }
+}
+
+/// What a member shows to everyone: what it holds, as it was signed.
+struct Shown(Arc<Member>);
+
+impl Published for Shown {
+    fn root_pem(&self) -> String {
+        self.0.holdings().bundle().roots_pem()
+    }
+
+    fn bundle(&self) -> Option<String> {
+        Some(self.0.holdings().bundle_text().text.clone())
     }
 }

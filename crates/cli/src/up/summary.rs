@@ -4,7 +4,7 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use serde::Serialize;
 
-use super::{Account, Start};
+use super::{Account, Seat, Start};
 use crate::output::Paint;
 
 /// The one line of `--json`; its keys stay as they are.
@@ -13,6 +13,8 @@ pub(super) struct Ready {
     domain: String,
     server_name: String,
     sip: String,
+    /// Where other servers connect.
+    servers: String,
     https: String,
     ca: String,
     data: String,
@@ -43,10 +45,11 @@ impl Ready {
         Self {
             domain: site.domain.to_string(),
             server_name: site.server_name.to_string(),
-            sip: start.sip.to_string(),
-            https: start.https.to_string(),
+            sip: start.taken.sip.to_string(),
+            servers: start.taken.servers.to_string(),
+            https: start.taken.https.to_string(),
             ca: site.ca.display().to_string(),
-            data: start.organisation.layout.data().display().to_string(),
+            data: start.layout.data().display().to_string(),
             users: start.users.iter().map(user).collect(),
         }
     }
@@ -70,11 +73,17 @@ impl Afterwards {
 
 pub(super) fn for_people(start: &Start, after: &Afterwards, paint: Paint) -> String {
     let mut text = String::new();
-    let (site, data) = (&start.site, start.organisation.layout.data().display());
-    let verb = if start.is_first { "made and running" } else { "running" };
+    let (site, data) = (&start.site, start.layout.data().display());
+    let verb = match (&start.seat, start.is_first) {
+        (Seat::Authority(_), true) => "made and running".to_owned(),
+        (Seat::Authority(_), false) => "running".to_owned(),
+        (Seat::Member(_), true) => format!("joined: {} is running", site.server_name),
+        (Seat::Member(_), false) => format!("served: {} is running", site.server_name),
+    };
     let _ = writeln!(text, "\n{} is {verb}.\n", paint.bold(&site.domain));
-    let _ = writeln!(text, "  SIP over TLS  {}  (certificate: {})", start.sip, site.server_name);
-    let _ = writeln!(text, "  HTTPS         https://{}/  (health, metrics, ca.pem)", start.https);
+    let _ = writeln!(text, "  SIP over TLS  {}  (certificate: {})", start.taken.sip, site.server_name);
+    let _ = writeln!(text, "  for servers   {}  (mutual TLS)", start.taken.servers);
+    let _ = writeln!(text, "  HTTPS         https://{}/  (health, metrics, ca.pem)", start.taken.https);
     let _ = writeln!(text, "  data          {data}");
     let media = if site.srtp_required { "must be encrypted (SRTP)" } else { "encrypted if both sides can" };
     let _ = writeln!(text, "  calls         {media}\n");
@@ -113,7 +122,7 @@ fn users(text: &mut String, start: &Start, after: &Afterwards, paint: Paint) {
 /// What to type to sign in from this machine.
 fn phones(text: &mut String, start: &Start, paint: Paint) {
     let Some(account) = start.users.iter().find(|account| account.password.is_some()) else { return };
-    let accounts = start.organisation.layout.accounts();
+    let accounts = start.layout.accounts();
     let folder = accounts.folder(&account.user);
     let site = &start.site;
     let _ = writeln!(text, "{} (ready-made files for each user in {})", paint.bold("Sign in on this machine"), accounts.path().display());
@@ -148,6 +157,6 @@ fn elsewhere(text: &mut String, start: &Start, paint: Paint) {
     };
     let _ = writeln!(text, "  name      DNS, or the line '{address} {}' in its hosts file", site.server_name);
     let _ = writeln!(text, "  trust     {} (the root certificate, nothing secret)", site.ca.display());
-    let root = pki::facts(start.organisation.authority.root());
+    let root = start.holdings.bundle().roots.first().and_then(pki::facts);
     let _ = writeln!(text, "            SHA-256 {}\n", root.map(|root| root.fingerprint.to_string()).unwrap_or_default());
 }
