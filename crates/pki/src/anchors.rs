@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
-use crate::{Fingerprint, PemFault, Rejection, certificates_from_pem, certificates_to_pem, describe, facts, lint};
+use crate::{Fingerprint, PemFault, Rejection, certificates_from_pem, certificates_to_pem, describe, facts, lint, shape};
 
 /// The roots that are believed for one kind of connection. Each was looked at when it was taken
 /// in, since path building takes an anchor as it is. None at all means that nobody is believed.
@@ -96,6 +96,7 @@ impl Anchors {
         if !facts.is_ca {
             return Err(AnchorFault::NotCa { subject: facts.subject });
         }
+        shape::check_anchor(&parsed)?;
         let anchor = webpki::anchor_from_trusted_cert(&certificate).map_err(|_| malformed())?.to_owned();
         self.anchors.push(anchor);
         self.facts.push(AnchorFacts {

@@ -111,6 +111,9 @@ pub(crate) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String
     extension.value.general_names.iter().map(text).collect()
 }
 
+/// How the purpose "any" (RFC 5280 §4.2.1.12) is called.
+pub(crate) const ANY_PURPOSE: &str = "any";
+
 /// The purposes a certificate lists; empty when it has no such extension.
 pub(crate) fn purposes(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.extended_key_usage() else {
@@ -118,7 +121,7 @@ pub(crate) fn purposes(certificate: &X509Certificate<'_>) -> Vec<String> {
     };
     let usage = extension.value;
     let known = [
-        (usage.any, "any"),
+        (usage.any, ANY_PURPOSE),
         (usage.server_auth, "serverAuth"),
         (usage.client_auth, "clientAuth"),
         (usage.code_signing, "codeSigning"),

@@ -27,6 +27,7 @@ mod random;
 mod rejection;
 mod revocation;
 mod serial;
+mod shape;
 mod signer;
 mod verify;
 

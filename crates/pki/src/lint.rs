@@ -2,7 +2,11 @@
 //! Path building (webpki) looks at none of these in every certificate.
 
 use x509_parser::{
-    certificate::X509Certificate, der_parser::asn1_rs::Oid, oid_registry, prelude::FromDer, public_key::PublicKey,
+    certificate::X509Certificate,
+    der_parser::asn1_rs::Oid,
+    oid_registry,
+    prelude::FromDer,
+    public_key::{PublicKey, RSAPublicKey},
     x509::SubjectPublicKeyInfo,
 };
 
@@ -72,10 +76,18 @@ pub(crate) fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
 
 pub(crate) fn key_is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => key.key_size() >= RSA_BITS_MIN,
+        // A modulus of an odd size is no key that a sound tool makes.
+        Ok(PublicKey::RSA(key)) => rsa_bits(&key) >= RSA_BITS_MIN && rsa_bits(&key) % 8 == 0,
         Ok(PublicKey::EC(_)) => curve(certificate.public_key()).is_some(),
         _ => certificate.public_key().algorithm.algorithm == oid_registry::OID_SIG_ED25519,
     }
+}
+
+/// The size of the modulus.
+fn rsa_bits(key: &RSAPublicKey<'_>) -> usize {
+    let octets = key.modulus.iter().skip_while(|octet| **octet == 0);
+    let unused = octets.clone().next().map_or(0, |highest| highest.leading_zeros() as usize);
+    octets.count() * 8 - unused
 }
 
 fn curve(key: &SubjectPublicKeyInfo<'_>) -> Option<&'static str> {

@@ -116,6 +116,14 @@ pub enum Rejection {
         /// Whom the certificate names.
         subject: String,
     },
+    /// It says something that no certificate may say, or that can be read in two ways.
+    #[error("the certificate of {subject} {rule}; have it issued again")]
+    Shape {
+        /// Whom the certificate names.
+        subject: String,
+        /// What it does, as a verb phrase with its clause.
+        rule: &'static str,
+    },
     /// A CA's own certificate, or one issued by something that is no CA or not so deep.
     #[error("the chain misuses a certificate ({detail}); use one that a CA issued for this purpose")]
     BrokenPath {

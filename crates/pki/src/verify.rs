@@ -14,6 +14,7 @@ use crate::{
     identity::Identities,
     lint,
     rejection::Shown,
+    shape::{self, Role},
 };
 
 /// The most certificates of a chain that are looked at. Longer ones are refused before anything
@@ -159,6 +160,7 @@ pub fn verify(
     purpose: Purpose,
     now: SystemTime,
 ) -> Result<VerifiedCertificate, Rejection> {
+    let now = whole_seconds(now);
     let (leaf_der, intermediates) = check_size(chain)?;
     let leaf = lint::parse(0, leaf_der)?;
     lint::check_strength(&leaf)?;
@@ -175,6 +177,7 @@ pub fn verify(
         .verify_for_usage(ALGORITHMS, &valid_anchors, intermediates, unix_time(now), purpose, None, None)
         .map_err(|error| out_of_time(&error, chain, anchors, now).unwrap_or_else(|| rejection(error)))?;
     check_leaf(&leaf, purpose)?;
+    check_shapes(&path)?;
     let list = revocation.check(&path, anchors, now)?;
     certificate(&leaf, &path, anchors, purpose, list)
 }
@@ -189,13 +192,22 @@ fn check_size<'a, 'b>(chain: &'a [CertificateDer<'b>]) -> Result<(&'a Certificat
     if bytes > CHAIN_BYTES_MAX { Err(Rejection::TooLarge { bytes }) } else { Ok((leaf, rest)) }
 }
 
-/// A missing list of purposes would mean "for anything"; nobody who shows a certificate gets that.
+/// A missing list of purposes would mean "for anything", as does the purpose of that name; nobody who
+/// shows a certificate gets that.
 fn check_leaf(leaf: &X509Certificate<'_>, purpose: Purpose) -> Result<(), Rejection> {
     let shown = purposes(leaf);
-    if shown.is_empty() {
+    if shown.is_empty() || shown.iter().any(|purpose| purpose == describe::ANY_PURPOSE) {
         return Err(Rejection::WrongPurpose { wanted: purpose, shown });
     }
     lint::check_leaf_usage(leaf)
+}
+
+/// Every certificate of the path below the root looks as it should.
+fn check_shapes(path: &VerifiedPath<'_>) -> Result<(), Rejection> {
+    shape::check(&lint::parse(0, &path.end_entity().der())?, Role::Leaf)?;
+    path.intermediate_certificates()
+        .enumerate()
+        .try_for_each(|(above, authority)| shape::check(&lint::parse(above + 1, &authority.der())?, Role::Authority))
 }
 
 /// Whether a certificate that names nobody is of no use. One that signs documents is known by its
@@ -256,6 +268,11 @@ fn shown(leaf: &X509Certificate<'_>) -> Shown {
         names: describe::alternative_names(leaf),
         purposes: purposes(leaf),
     }
+}
+
+/// Certificates have no fractions of a second: the last one counts to its end.
+fn whole_seconds(now: SystemTime) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 fn unix_time(now: SystemTime) -> UnixTime {

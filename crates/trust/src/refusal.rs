@@ -148,6 +148,7 @@ const fn rejection_label(rejection: &Rejection) -> &'static str {
         Rejection::UnknownIssuer { .. } => "unknown_issuer",
         Rejection::BadSignature { .. } => "bad_signature",
         Rejection::WrongPurpose { .. } | Rejection::KeyUsage { .. } => "wrong_purpose",
+        Rejection::Shape { .. } => "odd_certificate",
         Rejection::BrokenPath { .. } => "broken_path",
         Rejection::NameConstraint { .. } => "name_constraint",
         Rejection::Wildcard { .. } => "wildcard",
