@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -46,6 +47,10 @@ impl Log {
         self.all().iter().filter(|said| wanted(said)).count()
     }
 
+    pub fn connected(&self) -> usize {
+        self.count(|said| matches!(said, Said::Connected(_)))
+    }
+
     pub fn closed(&self) -> usize {
         self.count(|said| matches!(said, Said::Closed(_)))
     }
@@ -70,8 +75,8 @@ impl Log {
     }
 }
 
-/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `slow`, `pour`,
-/// `relay`.
+/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `slow`, `stop`,
+/// `pour`, `relay`.
 pub struct TestCore {
     log: Log,
     output: VecDeque<Output>,
@@ -82,7 +87,17 @@ impl TestCore {
         Self { log, output: VecDeque::new() }
     }
 
-    fn send(&mut self, flow: Flow, bytes: Bytes) {
+    /// Wants a server called.
+    pub fn connect(&mut self, flow: Flow, server: &str, addresses: Vec<SocketAddr>) {
+        self.output.push_back(Output::Connect { flow, server: super::fqdn(server), addresses });
+    }
+
+    /// Wants a connection ended.
+    pub fn close(&mut self, flow: Flow) {
+        self.output.push_back(Output::Close { flow, reason: "asked to" });
+    }
+
+    pub fn send(&mut self, flow: Flow, bytes: Bytes) {
         self.output.push_back(Output::Send { flow, bytes });
     }
 }
@@ -105,6 +120,7 @@ impl Core for TestCore {
             "close" => self.output.push_back(Output::Close { flow, reason: "asked to" }),
             "panic" => panic!("asked to"),
             "slow" => std::thread::sleep(Duration::from_millis(5)),
+            "stop" => std::thread::sleep(Duration::from_millis(1_000)),
             // More than any socket buffer takes.
             "pour" => (0..100).for_each(|_| self.send(flow, Bytes::from(vec![b' '; 200_000]))),
             _ => {}

@@ -77,6 +77,11 @@ impl Phone {
         while let Ok(Some(_)) = self.frame().await {}
     }
 
+    /// What TLS knows of it.
+    pub fn tls(&self) -> &rustls::ClientConnection {
+        self.stream.get_ref().1
+    }
+
     /// Says something and hears the answer.
     pub async fn check_alive(&mut self) {
         self.send(request("alice", 1)).await;
