@@ -6,12 +6,14 @@
 //! [`serve`] (HTTPS), then [`enrolment`], [`control`], [`admin::serve`] (a socket in the file system) and the callers'
 //! sides: [`client`], [`control::ControlClient`], [`admin::Client`].
 
+mod acme;
 pub mod admin;
 pub mod client;
 mod connection;
 pub mod control;
 pub mod enrolment;
 mod gate;
+mod handing;
 mod https;
 pub mod jose;
 mod limits;
@@ -25,6 +27,7 @@ mod published;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use acme::DIRECTORY_PATH as ACME_DIRECTORY_PATH;
 pub use gate::Gate;
 pub use https::{Door, serve};
 pub use limits::Limits;

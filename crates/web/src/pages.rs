@@ -15,6 +15,7 @@ use pki::Fqdn;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::acme::{self, Acme};
 use crate::control::{self, Control};
 use crate::enrolment::Enrolment;
 use crate::metrics::Metrics;
@@ -92,6 +93,10 @@ pub(crate) fn router(site: Site, limits: Limits) -> Router {
         .merge(public::router(published));
     if let Some(desk) = authority {
         router = router.merge(control::router(desk.control, limits));
+        match Acme::new(&desk.name, desk.port, desk.enrolment) {
+            Ok(acme) => router = router.merge(acme::router(acme)),
+            Err(error) => tracing::error!(%error, "nobody can enrol by ACME"),
+        }
     }
     router
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is nothing here; see /") })

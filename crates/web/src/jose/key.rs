@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use pki::{CertificateDer, PublicKey};
 use serde_json::{Map, Value};
 
 /// How a signature is made (RFC 7518 §3.1, RFC 8037 §3.1). `none` and the symmetric ones are not among them.
@@ -78,6 +79,9 @@ pub struct AccountKey {
 
 /// The members of a key that only its owner may have (RFC 7518 §6.2.2, §6.3.2, §6.4).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+/// What stands before the point in a SubjectPublicKeyInfo: id-ecPublicKey, the curve, the head of the bit string.
+const P256_SPKI: [u8; 26] = *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+const P384_SPKI: [u8; 23] = *b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
 const RSA_BYTES_MIN: usize = 2048 / 8;
 const RSA_BYTES_MAX: usize = 4096 / 8;
 
@@ -131,6 +135,26 @@ impl AccountKey {
                 PublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
             }
             (Public::P256(_) | Public::P384(_) | Public::Ed25519(_) | Public::Rsa { .. }, _) => false,
+        }
+    }
+
+    /// Whether this is the key of a certificate request.
+    pub(crate) fn is_of(&self, key: &PublicKey) -> bool {
+        self.spki().is_some_and(|spki| spki == key.as_der())
+    }
+
+    /// Whether this is the key of a certificate. Certificates are issued for P-256 and P-384 only.
+    pub(crate) fn is_of_certificate(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };
+        self.spki().is_some_and(|spki| spki == certificate.subject_public_key_info().as_ref())
+    }
+
+    /// SubjectPublicKeyInfo in DER (RFC 5480), for the kinds that certificates are issued for.
+    fn spki(&self) -> Option<Vec<u8>> {
+        match &self.public {
+            Public::P256(point) => Some([&P256_SPKI[..], point].concat()),
+            Public::P384(point) => Some([&P384_SPKI[..], point].concat()),
+            Public::Ed25519(_) | Public::Rsa { .. } => None,
         }
     }
 
@@ -197,6 +221,15 @@ mod tests {
         let key = read(&json!({ "kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29" })).unwrap();
         assert_eq!(key.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
         assert_eq!(AccountKey::from_text(key.as_text()).unwrap(), key);
+    }
+
+    #[test]
+    fn the_key_of_a_request_is_recognised() {
+        let key = pki::Key::generate().unwrap().public();
+        let (x, y) = key.as_der()[27..].split_at(32);
+        let jwk = |x: &[u8]| read(&json!({ "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) }));
+        assert!(jwk(x).unwrap().is_of(&key));
+        assert!(!jwk(y).unwrap().is_of(&key));
     }
 
     #[test]
