@@ -4,6 +4,7 @@
 //! (`trust::tls`). Every wait and every body has a limit. [`root`] fetches the root that a join string pins;
 //! [`acme`] enrols a member.
 
+pub mod acme;
 pub mod root;
 mod target;
 
