@@ -110,8 +110,13 @@ impl Target {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn call(&self, request: Request<Body>) -> Result<Response, CallError> {
+        self.call_for(request, ANSWER_BYTES_MAX).await
+    }
+
+    /// The same for an answer of at most so many bytes.
+    pub(super) async fn call_for(&self, request: Request<Body>, bytes_max: usize) -> Result<Response, CallError> {
         let stream = self.connect(&[]).await?;
-        timeout(ANSWER_DEADLINE, self.exchange(stream, request)).await.map_err(|_| self.late())?
+        timeout(ANSWER_DEADLINE, self.exchange(stream, request, bytes_max)).await.map_err(|_| self.late())?
     }
 
     /// A verified connection that speaks one of these protocols (ALPN).
@@ -128,14 +133,14 @@ impl Target {
         done.map_err(|source| self.io(source))
     }
 
-    async fn exchange(&self, stream: TlsStream<TcpStream>, mut request: Request<Body>) -> Result<Response, CallError> {
+    async fn exchange(&self, stream: TlsStream<TcpStream>, mut request: Request<Body>, bytes_max: usize) -> Result<Response, CallError> {
         let host = self.authority().parse().map_err(|_| self.strange("the name fits no header".into()))?;
         request.headers_mut().insert(header::HOST, host);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         let talk = async {
             let answer = sender.send_request(request).await.map_err(|error| self.broken(error))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| self.strange(error.to_string()))?;
+            let body = Limited::new(body, bytes_max).collect().await.map_err(|error| self.strange(error.to_string()))?;
             Ok(Response { status: head.status, headers: head.headers, body: body.to_bytes().to_vec() })
         };
         let mut talk = std::pin::pin!(talk);
