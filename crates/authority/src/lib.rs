@@ -29,7 +29,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 pub use documents::{Ca, Prepared};
 pub use fault::Fault;
-pub use servers::{NewServer, TICKET_LIFETIME};
+pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 
 use hub::Hub;
 
@@ -89,6 +89,12 @@ impl Authority {
     #[must_use]
     pub fn member(&self) -> &Arc<Member> {
         &self.member
+    }
+
+    /// What it keeps.
+    #[must_use]
+    pub fn store(&self) -> &Embedded {
+        &self.store
     }
 
     fn unfetched(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, String>> {

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Args, Command, Sip},
-    lint, output, remote, up,
+    lint, network, output, remote, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -17,6 +17,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { data, command } = args;
     match command {
         Command::Up(up) => up::run(&data, &up)?,
+        Command::Join(join) => crate::join::run(&data, &join)?,
+        Command::Server(command) => network::server(&data, &command)?,
+        Command::Topology(command) => return network::topology(&data, &command),
         Command::User(command) => remote::user(&data, &command)?,
         Command::Status(admin) => remote::status(&data, &admin)?,
         Command::Cert(command) => remote::cert(&data, &command)?,

@@ -16,20 +16,23 @@ use crate::{
 /// Longest password line that is read from standard input.
 const PASSWORD_INPUT_BYTES_MAX: u64 = 1024;
 
+/// How many certificates of the ledger are listed.
+const CERTIFICATES: usize = 1000;
+
 /// How many decisions are listed.
 const DECISIONS: usize = 50;
 
-fn client(data: &Data) -> anyhow::Result<Client> {
+pub(crate) fn client(data: &Data) -> anyhow::Result<Client> {
     Ok(Client::new(&up::data_dir(data)?))
 }
 
 /// Runs one question; there is no other work, so one thread will do.
-fn ask<T>(question: impl Future<Output = Result<T, admin::ClientError>>) -> anyhow::Result<T> {
+pub(crate) fn ask<T>(question: impl Future<Output = Result<T, admin::ClientError>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(question)?)
 }
 
-fn answer(admin: &Admin, value: &impl Serialize, text: impl FnOnce(Paint) -> String) -> anyhow::Result<()> {
+pub(crate) fn answer(admin: &Admin, value: &impl Serialize, text: impl FnOnce(Paint) -> String) -> anyhow::Result<()> {
     if admin.json { output::say_json(value) } else { output::say(text(Paint::for_stdout())) }
 }
 
@@ -41,7 +44,7 @@ pub(crate) fn user(data: &Data, command: &User) -> anyhow::Result<()> {
     match command {
         User::Add(named) => {
             let password = chosen_password(named)?;
-            created(named, &ask(client(data)?.add_user(&named.name, password, None))?)
+            created(named, &ask(client(data)?.add_user(&named.name, password, named.pool.as_ref()))?)
         }
         User::Password(named) => {
             let password = chosen_password(named)?;
@@ -136,8 +139,11 @@ fn certificate_row(one: &Certificate) -> Vec<String> {
 /// # Errors
 /// No server runs.
 pub(crate) fn cert(data: &Data, command: &Cert) -> anyhow::Result<()> {
-    let Cert::Show(admin) = command;
-    let certificates = ask(client(data)?.certificates())?;
+    let (certificates, admin) = match command {
+        Cert::Show(admin) => (ask(client(data)?.certificates())?, admin),
+        Cert::List(admin) => (ask(client(data)?.ledger(CERTIFICATES))?, admin),
+        Cert::Revoke { name, admin } => return crate::network::revoke(data, name, admin),
+    };
     answer(admin, &certificates, |paint| certificates.iter().map(|one| certificate_text(one, paint)).collect::<Vec<_>>().join("\n"))
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use store::Embedded;
 use zeroize::Zeroizing;
 
-use super::{Layout, ServerCertificate, half_made, make, or_close};
+use super::{Layout, ServerCertificate, half_made, make::whole, or_close};
 use crate::files::{self, Readers};
 
 /// The edition of the layout that this program makes and reads.
@@ -78,7 +78,7 @@ pub(crate) struct Joined {
 /// # Errors
 /// It cannot be written; it is then as empty as before.
 pub(crate) async fn make(data: &Path, joined: &Joined) -> anyhow::Result<()> {
-    make::whole(data, async |layout| fill(layout, joined).await).await
+    whole(data, async |layout| fill(layout, joined).await).await
 }
 
 async fn fill(layout: &Layout, joined: &Joined) -> anyhow::Result<()> {

@@ -2,18 +2,20 @@
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
+use ::authority::Authority;
+use member::Member;
 use net::Handle;
-use pki::{CertificateDer, CertificateFacts};
+use node::{LinkState, LinkStatus};
+use pki::{CertificateFacts, Fqdn};
 use registrar::{Aor, Credential, Flow, UserName};
-use store::{Directory as _, Embedded};
 use tokio::sync::Mutex;
 use trust::{DecisionRecord, tls::ServerIdentity};
 use web::{
     Answer, Health,
-    admin::{self, Admin, Certificate, Connection, Created, Decision, Problem, Registration, Status, rfc3339},
+    admin::{self, Admin, Certificate, Connection, Created, Decision, Problem, Registration, ServerLink, Status, rfc3339},
 };
 
-use super::Start;
+use super::{Start, affairs::problem, door::Door, serve::Place};
 use crate::{
     accounts::{Accounts, Site},
     password::Password,
@@ -26,10 +28,11 @@ pub(super) struct Desk {
     site: Site,
     https: String,
     started: SystemTime,
-    root: CertificateDer<'static>,
-    issuing: CertificateDer<'static>,
     identity: Arc<ServerIdentity>,
-    store: Embedded,
+    member: Arc<Member>,
+    /// Where this server is the authority.
+    authority: Option<Arc<Authority>>,
+    door: Arc<Door>,
     handle: Handle,
     accounts: Accounts,
     /// One change at a time, so that store, core and account files end with the same word.
@@ -37,20 +40,42 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn of(start: &Start, handle: Handle, identity: Arc<ServerIdentity>) -> Self {
-        let organisation = &start.organisation;
+    pub(super) fn of(
+        start: &Start,
+        handle: Handle,
+        identity: Arc<ServerIdentity>,
+        member: Arc<Member>,
+        place: &Place,
+        door: Arc<Door>,
+    ) -> Self {
+        let authority = match place {
+            Place::Authority(authority) => Some(Arc::clone(authority)),
+            Place::Member(_) => None,
+        };
         Self {
             site: start.site.clone(),
-            https: start.https.to_string(),
+            https: start.taken.https.to_string(),
             started: SystemTime::now(),
-            root: organisation.authority.root().clone(),
-            issuing: organisation.authority.issuing().clone(),
             identity,
-            store: organisation.store.clone(),
+            member,
+            authority,
+            door,
             handle,
-            accounts: organisation.layout.accounts(),
+            accounts: start.layout.accounts(),
             change: Arc::default(),
         }
+    }
+
+    /// The authority at work here, or where it is.
+    pub(super) fn at_authority(&self) -> Result<&Arc<Authority>, Problem> {
+        self.authority.as_ref().ok_or_else(|| {
+            let holdings = self.member.holdings();
+            let name = holdings.topology().authority().fqdn();
+            Problem::not_found(
+                format!("{} is a member; what concerns the whole organisation is kept by its authority, {name}", self.site.server_name),
+                format!("run this command on {name}"),
+            )
+        })
     }
 
     fn aor(&self, user: &UserName) -> Aor {
@@ -67,31 +92,27 @@ impl Desk {
         Ok((password, credential))
     }
 
-    async fn add(&self, user: UserName, chosen: Option<admin::Password>) -> Result<Created, Problem> {
+    async fn add(&self, user: UserName, chosen: Option<admin::Password>, pool: Option<Fqdn>) -> Result<Created, Problem> {
         let _change = self.change.lock().await;
+        let authority = self.at_authority()?;
         let (password, credential) = self.credential(&user, chosen.as_ref())?;
-        self.store.add_user(&self.aor(&user), &credential, None, SystemTime::now()).await.map_err(problem)?;
-        if !self.handle.put_user(user.clone(), credential).await {
-            self.store.remove_user(&self.aor(&user), SystemTime::now()).await.map_err(problem)?;
-            return Err(Problem::unavailable(format!("there is no room for another user, {user} was not added"), "remove one first"));
-        }
+        authority.add_user(&user, credential, pool.as_ref()).await.map_err(problem)?;
         tracing::info!(%user, "user added");
         Ok(self.created(&user, &password).await)
     }
 
     async fn change_password(&self, user: UserName, chosen: Option<admin::Password>) -> Result<Created, Problem> {
         let _change = self.change.lock().await;
+        let authority = self.at_authority()?;
         let (password, credential) = self.credential(&user, chosen.as_ref())?;
-        self.store.replace_credential(&self.aor(&user), &credential, SystemTime::now()).await.map_err(problem)?;
-        self.handle.put_user(user.clone(), credential).await;
+        authority.replace_credential(&user, credential).await.map_err(problem)?;
         tracing::info!(%user, "password changed, sessions cut");
         Ok(self.created(&user, &password).await)
     }
 
     async fn remove(&self, user: UserName) -> Result<(), Problem> {
         let _change = self.change.lock().await;
-        self.store.remove_user(&self.aor(&user), SystemTime::now()).await.map_err(problem)?;
-        self.handle.remove_user(user.clone()).await;
+        self.at_authority()?.remove_user(&user).await.map_err(problem)?;
         if let Err(error) = self.accounts.remove(&user) {
             tracing::warn!(%user, %error, "account files not removed");
         }
@@ -99,10 +120,15 @@ impl Desk {
         Ok(())
     }
 
+    fn known_users(&self) -> Vec<UserName> {
+        let mut users: Vec<UserName> = self.member.holdings().users().iter().map(|(name, _)| name.clone()).collect();
+        users.sort();
+        users
+    }
+
     /// Account files are a convenience: without them the user is there all the same.
     async fn created(&self, user: &UserName, password: &Password) -> Created {
-        let users = self.store.users().await.unwrap_or_default().into_iter().map(|user| user.aor.user).collect();
-        let site = Site { users, ..self.site.clone() };
+        let site = Site { users: self.known_users(), ..self.site.clone() };
         if let Err(error) = self.accounts.write(&site, user, password) {
             tracing::warn!(%user, error = format!("{error:#}"), "account files not written");
         }
@@ -126,16 +152,34 @@ impl Desk {
             connections: connections.iter().map(|one| connection(one, users.remove(&one.flow).unwrap_or_default())).collect(),
             registrations: registrations.into_iter().map(|one| registration(one, &remotes)).collect(),
             certificates: self.certificates_now(),
-            links: Vec::new(),
+            links: self.handle.with(|node, _| node.links()).await.unwrap_or_default().into_iter().map(link).collect(),
         }
     }
 
     fn certificates_now(&self) -> Vec<Certificate> {
-        let server = self.identity.chain().into_iter().next();
-        let all = [("root", Some(self.root.clone())), ("issuing", Some(self.issuing.clone())), (self.site.server_name.as_str(), server)];
+        let holdings = self.member.holdings();
+        let bundle = holdings.bundle();
+        let roots = bundle.roots.iter().map(|root| ("root", root.clone()));
+        let issuing = bundle.issuing.iter().map(|ca| {
+            let name = match ca.kind {
+                pki::IssuerKind::Servers => "issuing",
+                pki::IssuerKind::Users => "issuing for users",
+            };
+            (name, ca.certificate.clone())
+        });
+        let server = self.identity.chain().into_iter().next().map(|leaf| (self.site.server_name.as_str(), leaf));
         let now = SystemTime::now();
-        all.into_iter().filter_map(|(name, der)| Some(certificate(name, &der.as_ref().and_then(pki::facts)?, now))).collect()
+        roots.chain(issuing).chain(server).filter_map(|(name, der)| Some(certificate(name, &pki::facts(&der)?, now))).collect()
     }
+}
+
+fn link(one: LinkStatus) -> ServerLink {
+    let state = match one.state {
+        LinkState::Connecting => "connecting",
+        LinkState::Up(_) => "up",
+        LinkState::Waiting(_) => "waiting",
+    };
+    ServerLink { server: one.server.to_string(), state: state.to_owned(), dialled: one.dialled }
 }
 
 fn connection(one: &net::Connection, users: Vec<String>) -> Connection {
@@ -160,7 +204,7 @@ fn registration(one: node::Registration, remotes: &HashMap<Flow, String>) -> Reg
     }
 }
 
-fn certificate(name: &str, facts: &CertificateFacts, now: SystemTime) -> Certificate {
+pub(super) fn certificate(name: &str, facts: &CertificateFacts, now: SystemTime) -> Certificate {
     let seconds = |moment: SystemTime| moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
     Certificate {
         name: name.to_owned(),
@@ -205,21 +249,9 @@ fn decision(record: &DecisionRecord) -> Decision {
     }
 }
 
-/// Whose doing it is decides what the administrator is told to do.
-fn problem(error: store::Error) -> Problem {
-    match &error {
-        store::Error::UserExists(aor) => {
-            let name = aor.user.as_str();
-            Problem::conflict(error.to_string(), format!("to change the password: verbund user password {name}"))
-        }
-        store::Error::NoSuchUser(_) => Problem::not_found(error.to_string(), "verbund user list shows those there are"),
-        _ => Problem::unavailable(error.to_string(), ""),
-    }
-}
-
 /// A change begun is carried through, though whoever asked for it is gone: a user removed from the store but not from the
 /// core would stay signed in.
-fn to_the_end<T: Send + 'static>(change: impl Future<Output = Result<T, Problem>> + Send + 'static) -> Answer<'static, Result<T, Problem>> {
+pub(super) fn to_the_end<T: Send + 'static>(change: impl Future<Output = Result<T, Problem>> + Send + 'static) -> Answer<'static, Result<T, Problem>> {
     let change = tokio::spawn(change);
     Box::pin(async { change.await.unwrap_or_else(|_| Err(Problem::unavailable("the change broke off", "look at the server's log"))) })
 }
@@ -230,20 +262,17 @@ impl Admin for Desk {
     }
 
     fn users(&self) -> Answer<'_, Result<Vec<admin::User>, Problem>> {
-        Box::pin(async {
-            let users = self.store.users().await.map_err(problem)?;
-            Ok(users.into_iter().map(|user| admin::User { aor: user.aor.to_string() }).collect())
-        })
+        Box::pin(async { Ok(self.known_users().iter().map(|user| admin::User { aor: self.aor(user).to_string() }).collect()) })
     }
 
     fn add_user(
         &self,
         user: UserName,
         password: Option<admin::Password>,
-        _pool: Option<pki::Fqdn>,
+        pool: Option<Fqdn>,
     ) -> Answer<'_, Result<Created, Problem>> {
         let desk = self.clone();
-        to_the_end(async move { desk.add(user, password).await })
+        to_the_end(async move { desk.add(user, password, pool).await })
     }
 
     fn set_password(&self, user: UserName, password: Option<admin::Password>) -> Answer<'_, Result<Created, Problem>> {
@@ -261,11 +290,17 @@ impl Admin for Desk {
     }
 
     fn decisions(&self, limit: usize) -> Answer<'_, Result<Vec<Decision>, Problem>> {
-        Box::pin(async move { Ok(self.handle.decisions(limit).iter().map(decision).collect()) })
+        Box::pin(async move {
+            let mut all = self.handle.decisions(limit);
+            all.extend(self.door.decisions(limit));
+            all.sort_by_key(|record| std::cmp::Reverse(record.at));
+            Ok(all.iter().take(limit).map(decision).collect())
+        })
     }
 
     fn authority(&self) -> Result<&dyn admin::Organisation, Problem> {
-        Err(Problem::not_found("this server is no authority yet", ""))
+        self.at_authority()?;
+        Ok(self)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `verbund up`: an organisation is found or made, and its server runs until it is told to end.
 
+mod affairs;
 mod desk;
 mod door;
 mod figures;
@@ -281,7 +282,7 @@ impl Start {
 
 impl args::Serving {
     /// What was asked for.
-    fn listeners(&self, http: Option<SocketAddr>) -> Listeners {
+    pub(crate) fn listeners(&self, http: Option<SocketAddr>) -> Listeners {
         Listeners { sip: self.listen, servers: self.servers, https: self.https, http }
     }
 }
