@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::{
-    args::{Args, Command, Sip},
-    lint, output, remote, up,
+    args::{Args, Cert, Command, Sip},
+    judge, lint, output, remote, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -19,7 +19,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Up(up) => up::run(&data, &up)?,
         Command::User(command) => remote::user(&data, &command)?,
         Command::Status(admin) => remote::status(&data, &admin)?,
-        Command::Cert(command) => remote::cert(&data, &command)?,
+        Command::Cert(Cert::Verify(command)) => return judge::run(&command),
+        Command::Cert(Cert::Show(admin)) => remote::cert(&data, &admin)?,
         Command::Decisions(admin) => remote::decisions(&data, &admin)?,
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
         Command::Completions { shell } => completions(shell)?,

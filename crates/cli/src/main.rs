@@ -7,6 +7,7 @@ mod accounts;
 mod args;
 mod command;
 mod files;
+mod judge;
 mod lint;
 mod log;
 mod organisation;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use web::admin::{self, Certificate, Client, Created, Decision, Status};
 
 use crate::{
-    args::{Admin, Cert, Data, NamedUser, User},
+    args::{Admin, Data, NamedUser, User},
     output::{self, Paint, printable, table},
     up,
 };
@@ -135,8 +135,7 @@ fn certificate_row(one: &Certificate) -> Vec<String> {
 ///
 /// # Errors
 /// No server runs.
-pub(crate) fn cert(data: &Data, command: &Cert) -> anyhow::Result<()> {
-    let Cert::Show(admin) = command;
+pub(crate) fn cert(data: &Data, admin: &Admin) -> anyhow::Result<()> {
     let certificates = ask(client(data)?.certificates())?;
     answer(admin, &certificates, |paint| certificates.iter().map(|one| certificate_text(one, paint)).collect::<Vec<_>>().join("\n"))
 }
