@@ -6,6 +6,8 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 use pki::Fqdn;
 use registrar::UserName;
 
+use crate::judge;
+
 /// A SIP server in which trust is the product: every connection encrypted, every peer proved.
 #[derive(Debug, Parser)]
 #[command(name = "verbund", version, propagate_version = true, max_term_width = 110)]
@@ -34,7 +36,7 @@ pub(crate) enum Command {
     User(User),
     /// Says who is signed in from where, and how their connections are protected
     Status(Admin),
-    /// Shows the certificates of the running server
+    /// Shows the certificates of the running server, and judges any
     #[command(subcommand)]
     Cert(Cert),
     /// Lists the newest trust decisions of the running server
@@ -302,6 +304,8 @@ pub(crate) enum Cert {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Judges a chain of certificates by the rules of our listeners: accepted (exit 0) or refused (exit 1)
+    Verify(judge::Verify),
 }
 
 /// `verbund sip …`

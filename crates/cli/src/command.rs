@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::{
-    args::{Args, Command, Sip},
-    lint, network, output, remote, up,
+    args::{Args, Cert, Command, Sip},
+    judge, lint, network, output, remote, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -22,7 +22,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Topology(command) => return network::topology(&data, &command),
         Command::User(command) => remote::user(&data, &command)?,
         Command::Status(admin) => remote::status(&data, &admin)?,
-        Command::Cert(command) => remote::cert(&data, &command)?,
+        Command::Cert(Cert::Verify(command)) => return judge::run(&command),
+        Command::Cert(Cert::Show(admin)) => remote::certificates(&data, &admin)?,
+        Command::Cert(Cert::List(admin)) => remote::ledger(&data, &admin)?,
+        Command::Cert(Cert::Revoke { name, admin }) => network::revoke(&data, &name, &admin)?,
         Command::Decisions(admin) => remote::decisions(&data, &admin)?,
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
         Command::Completions { shell } => completions(shell)?,

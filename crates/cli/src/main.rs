@@ -8,6 +8,7 @@ mod args;
 mod command;
 mod files;
 mod join;
+mod judge;
 mod lint;
 mod log;
 mod network;

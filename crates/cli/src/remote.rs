@@ -8,7 +8,7 @@ use serde::Serialize;
 use web::admin::{self, Certificate, Client, Created, Decision, Status};
 
 use crate::{
-    args::{Admin, Cert, Data, NamedUser, User},
+    args::{Admin, Data, NamedUser, User},
     output::{self, Paint, printable, table},
     up,
 };
@@ -138,12 +138,19 @@ fn certificate_row(one: &Certificate) -> Vec<String> {
 ///
 /// # Errors
 /// No server runs.
-pub(crate) fn cert(data: &Data, command: &Cert) -> anyhow::Result<()> {
-    let (certificates, admin) = match command {
-        Cert::Show(admin) => (ask(client(data)?.certificates())?, admin),
-        Cert::List(admin) => (ask(client(data)?.ledger(CERTIFICATES))?, admin),
-        Cert::Revoke { name, admin } => return crate::network::revoke(data, name, admin),
-    };
+pub(crate) fn certificates(data: &Data, admin: &Admin) -> anyhow::Result<()> {
+    show_certificates(admin, &ask(client(data)?.certificates())?)
+}
+
+/// `verbund cert list`
+///
+/// # Errors
+/// No server runs, or it is no authority.
+pub(crate) fn ledger(data: &Data, admin: &Admin) -> anyhow::Result<()> {
+    show_certificates(admin, &ask(client(data)?.ledger(CERTIFICATES))?)
+}
+
+fn show_certificates(admin: &Admin, certificates: &[Certificate]) -> anyhow::Result<()> {
     answer(admin, &certificates, |paint| certificates.iter().map(|one| certificate_text(one, paint)).collect::<Vec<_>>().join("\n"))
 }
 

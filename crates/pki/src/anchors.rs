@@ -36,13 +36,13 @@ pub enum AnchorFault {
     #[error("a root is not acceptable: {0}")]
     Rejected(#[from] Rejection),
     /// No CA.
-    #[error("{subject} is no CA and cannot be a root")]
+    #[error("{subject} is no CA and cannot be a root; give the certificate of the root")]
     NotCa {
         /// Whom it names.
         subject: String,
     },
     /// It has a rule for us that we do not know.
-    #[error("{subject} has the critical extension {oid}, which is not understood here, so it cannot be a root")]
+    #[error("{subject} has the critical extension {oid}, which is not understood here; have the root made again without it")]
     Critical {
         /// Whom it names.
         subject: String,
@@ -50,7 +50,7 @@ pub enum AnchorFault {
         oid: String,
     },
     /// More than one organisation could need.
-    #[error("more than {} roots", Anchors::ANCHORS_MAX)]
+    #[error("there are more than {} roots; give those that are needed", Anchors::ANCHORS_MAX)]
     TooMany,
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rcgen::{CertificateRevocationListParams, Issuer, KeyIdMethod, RevokedCertParams, SerialNumber, SigningKey};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject};
 use time::OffsetDateTime;
 use webpki::{BorrowedCertRevocationList, CertRevocationList};
 use x509_parser::{
@@ -23,7 +23,7 @@ use x509_parser::{
     revocation_list::CertificateRevocationList,
 };
 
-use crate::{AuthorityFault, Fingerprint, IssuerName, Serial, describe, lint};
+use crate::{AuthorityFault, Fingerprint, IssuerName, PemFault, RevocationLists, Serial, describe, lint};
 
 /// The most bytes of a revocation list: room for about 200,000 revoked certificates.
 pub const REVOCATION_LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -160,7 +160,7 @@ pub enum RevocationListFault {
         now: String,
     },
     /// More issuers than an organisation has.
-    #[error("lists of more than {} issuers", crate::RevocationLists::ISSUERS_MAX)]
+    #[error("lists of more than {} issuers", RevocationLists::ISSUERS_MAX)]
     TooMany,
 }
 
@@ -258,6 +258,24 @@ impl fmt::Debug for RevocationList {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "RevocationList({}, number {}, {} revoked)", self.issuer_text, self.number, self.revoked.len())
     }
+}
+
+/// The lists of a file, not yet read: all of a PEM text, or the one in DER.
+///
+/// # Errors
+/// It is neither.
+pub fn revocation_lists_from(bytes: &[u8]) -> Result<Vec<Vec<u8>>, PemFault> {
+    if bytes.first() == Some(&crate::der::SEQUENCE) {
+        return Ok(vec![bytes.to_vec()]);
+    }
+    let mut all = Vec::new();
+    for item in CertificateRevocationListDer::pem_slice_iter(bytes) {
+        if all.len() == RevocationLists::ISSUERS_MAX {
+            return Err(PemFault::TooMany);
+        }
+        all.push(item.map_err(|error| PemFault::Damaged(error.to_string()))?.to_vec());
+    }
+    if all.is_empty() { Err(PemFault::Empty) } else { Ok(all) }
 }
 
 fn malformed(detail: impl ToString) -> RevocationListFault {

@@ -88,9 +88,14 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// A moment as RFC 3339 has it, in UTC and whole seconds.
-pub(crate) fn rfc3339(moment: SystemTime) -> String {
+pub fn rfc3339(moment: SystemTime) -> String {
     let moment = OffsetDateTime::from(moment);
     moment.replace_nanosecond(0).unwrap_or(moment).format(&Rfc3339).unwrap_or_else(|_| moment.unix_timestamp().to_string())
+}
+
+/// Reads a moment as RFC 3339 has it; `None` if it is none.
+pub fn moment(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
 }
 
 /// A moment from seconds since 1970, which may be negative.

@@ -41,10 +41,10 @@ pub use bundle::{
 };
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
-    sign_revocation_list,
+    revocation_lists_from, sign_revocation_list,
 };
 pub use csr::{CertificateRequest, REQUEST_BYTES_MAX, REQUEST_NAMES_MAX, RequestFault, certificate_request, certificate_request_pem};
-pub use describe::{CertificateFacts, facts};
+pub use describe::{CertificateFacts, facts, moment, rfc3339};
 pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;
 pub use jws::{DOCUMENT_BYTES_MAX, DocumentFault, DocumentKind, DocumentSigner, SignedDocument, read_signed};

@@ -77,7 +77,7 @@ pub(crate) fn signature_is_strong(algorithm: &Oid<'_>) -> bool {
 pub(crate) fn key_is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
         // A modulus of an odd size is no key that a sound tool makes.
-        Ok(PublicKey::RSA(key)) => rsa_bits(&key) >= RSA_BITS_MIN && rsa_bits(&key) % 8 == 0,
+        Ok(PublicKey::RSA(key)) => rsa_bits(&key) >= RSA_BITS_MIN && rsa_bits(&key).is_multiple_of(8),
         Ok(PublicKey::EC(_)) => curve(certificate.public_key()).is_some(),
         _ => certificate.public_key().algorithm.algorithm == oid_registry::OID_SIG_ED25519,
     }

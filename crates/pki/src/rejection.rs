@@ -42,7 +42,7 @@ pub enum Rejection {
     },
     /// Row N14.
     #[error(
-        "{subject} has the key {key}; P-256, P-384, Ed25519 or RSA of at least {RSA_BITS_MIN} bits is needed: make a new key and have it certified"
+        "{subject} has the key {key}, and P-256, P-384, Ed25519 or RSA of at least {RSA_BITS_MIN} bits is needed; make a new key and have it certified"
     )]
     WeakKey {
         /// Whom the certificate names.

@@ -427,3 +427,193 @@ fn a_certificate_full_of_purposes_makes_no_endless_reason() {
     let rejection = plan.make().verify().unwrap_err();
     assert!(matches!(&rejection, Rejection::WrongPurpose { shown, .. } if shown.len() == 16), "{rejection}");
 }
+
+/// An extension of any content.
+fn extension(oid: &[u64], critical: bool, content: &[u8]) -> rcgen::CustomExtension {
+    let mut extension = rcgen::CustomExtension::from_oid_content(oid, content.to_vec());
+    extension.set_criticality(critical);
+    extension
+}
+
+const NAME_CONSTRAINTS: &[u64] = &[2, 5, 29, 30];
+/// Permitted: the dNSName "contoso.example".
+const PERMITTED: &[u8] = b"\x30\x15\xa0\x13\x30\x11\x82\x0fcontoso.example";
+
+#[test]
+fn serial_numbers_are_positive_and_not_endless() {
+    let serial = |bytes: Vec<u8>| move |plan: &mut Plan| plan.leaf.serial_number = Some(bytes.into());
+    for length in [1, 16, 20] {
+        let mut plan = Plan::new();
+        serial(vec![0x41; length])(&mut plan);
+        assert!(plan.make().verify().is_ok(), "{length}");
+    }
+    for bytes in [vec![0], vec![0x41; 21]] {
+        check(serial(bytes), "a serial number that is not positive or has more than 20 octets");
+    }
+    check(|plan| plan.issuing.serial_number = Some(vec![0].into()), "CN=Defect Issuing has a serial number");
+}
+
+#[test]
+fn a_leaf_has_no_limits_for_others() {
+    for critical in [false, true] {
+        let spoil = |plan: &mut Plan| plan.leaf.custom_extensions = vec![extension(NAME_CONSTRAINTS, critical, PERMITTED)];
+        check(spoil, "name constraints without being a CA");
+    }
+}
+
+#[test]
+fn limits_that_limit_nothing_or_are_read_in_many_ways_are_refused() {
+    for content in [&b"\x30\x00"[..], b"\x30\x02\xa0\x00", b"\x30\x04\xa0\x00\xa1\x00"] {
+        let found = {
+            let mut plan = Plan::new();
+            plan.issuing.custom_extensions = vec![extension(NAME_CONSTRAINTS, true, content)];
+            plan.make().verify()
+        };
+        assert!(found.is_err(), "{content:?}");
+    }
+    let dotted = b"\x30\x16\xa0\x14\x30\x12\x82\x10.contoso.example";
+    check(
+        |plan| plan.issuing.custom_extensions = vec![extension(NAME_CONSTRAINTS, true, dotted)],
+        "a name constraint that begins with a dot",
+    );
+    // Marked critical or not, what is limited stays limited (docs/decisions/0004).
+    for critical in [false, true] {
+        let mut plan = Plan::new();
+        plan.issuing.custom_extensions = vec![extension(NAME_CONSTRAINTS, critical, PERMITTED)];
+        assert!(plan.make().verify().is_ok(), "{critical}");
+        check(
+            |plan| {
+                plan.issuing.custom_extensions = vec![extension(NAME_CONSTRAINTS, critical, PERMITTED)];
+                plan.leaf.subject_alt_names = vec![dns("fe1.victim.example")];
+            },
+            "a name that its CA may not vouch for",
+        );
+    }
+}
+
+#[test]
+fn rules_for_policies_are_not_followed_so_they_are_refused() {
+    // requireExplicitPolicy: 0
+    let content = b"\x30\x03\x80\x01\x00";
+    check(|plan| plan.issuing.custom_extensions = vec![extension(&[2, 5, 29, 36], false, content)], "has policy constraints");
+    check(|plan| plan.issuing.custom_extensions = vec![extension(&[2, 5, 29, 36], true, content)], "not acceptable");
+}
+
+#[test]
+fn an_extension_that_cannot_be_read_is_refused() {
+    // Authority information access: an empty octet string in place of a sequence.
+    let odd = |plan: &mut Plan| plan.leaf.custom_extensions = vec![extension(&[1, 3, 6, 1, 5, 5, 7, 1, 1], false, b"\x04\x00")];
+    check(odd, "an extension that cannot be read");
+    // One that nobody here knows may say what it likes, unless it is critical.
+    let mut plan = Plan::new();
+    plan.leaf.custom_extensions = vec![extension(&[1, 3, 6, 1, 4, 1, 99999, 1], false, b"\x04\x00")];
+    assert!(plan.make().verify().is_ok());
+    check(|plan| plan.leaf.custom_extensions = vec![extension(&[1, 3, 6, 1, 4, 1, 99999, 1], true, b"\x04\x00")], "not acceptable");
+}
+
+#[test]
+fn a_ca_has_a_name() {
+    check(|plan| plan.issuing.distinguished_name = DistinguishedName::new(), "is that of a CA without a name");
+    let mut plan = Plan::new();
+    plan.root.distinguished_name = DistinguishedName::new();
+    assert!(matches!(Anchors::of([plan.make().root]), Err(AnchorFault::Rejected(Rejection::Shape { .. }))));
+}
+
+#[test]
+fn without_a_subject_the_alternative_names_are_critical() {
+    let mut plan = Plan::new();
+    plan.leaf.distinguished_name = DistinguishedName::new();
+    assert!(plan.make().verify().is_ok(), "rcgen marks them");
+    check(
+        |plan| {
+            plan.leaf.distinguished_name = DistinguishedName::new();
+            plan.leaf.subject_alt_names = vec![];
+            let names = b"\x30\x15\x82\x13fe1.contoso.example";
+            plan.leaf.custom_extensions = vec![extension(&[2, 5, 29, 17], false, names)];
+        },
+        "alternative names that are not marked critical",
+    );
+}
+
+#[test]
+fn any_purpose_is_no_purpose() {
+    check(|plan| plan.leaf.extended_key_usages = vec![Eku::ServerAuth, Eku::Any], "lists: any, serverAuth");
+}
+
+#[test]
+fn a_root_says_in_a_critical_extension_that_it_may_sign() {
+    let refused = |spoil: &dyn Fn(&mut CertificateParams), words: &str| {
+        let mut plan = Plan::new();
+        spoil(&mut plan.root);
+        let fault = Anchors::of([plan.make().root]).unwrap_err().to_string();
+        assert!(fault.contains(words), "{fault}\n  lacks: {words}");
+    };
+    refused(&|root| root.key_usages = vec![KeyUsagePurpose::CrlSign], "a CA that may not sign certificates");
+    refused(
+        &|root| {
+            root.is_ca = IsCa::NoCa;
+            root.custom_extensions = vec![extension(&[2, 5, 29, 19], false, b"\x30\x03\x01\x01\xff")];
+        },
+        "basic constraints that are not marked critical",
+    );
+}
+
+#[test]
+fn the_last_second_counts_to_its_end() {
+    let mut plan = Plan::new();
+    plan.leaf.not_after = now().into();
+    let made = plan.make();
+    let judge = |at| verify(&made.chain, &made.anchors(), &Revocation::none(), Purpose::Server, at);
+    assert!(judge(now() + Duration::from_millis(999)).is_ok());
+    assert!(matches!(judge(now() + Duration::from_secs(1)), Err(Rejection::Expired { .. })));
+}
+
+#[test]
+fn documents_are_signed_with_a_purpose_of_their_own() {
+    let mut plan = Plan::new();
+    plan.issuing.extended_key_usages = vec![];
+    plan.leaf.extended_key_usages = vec![];
+    plan.leaf.subject_alt_names = vec![];
+    plan.leaf.custom_extensions = vec![Purpose::extension(&[Purpose::Documents])];
+    let made = plan.make();
+    let judge = |purpose| verify(&made.chain, &made.anchors(), &Revocation::none(), purpose, now());
+    assert_eq!(judge(Purpose::Documents).unwrap().purpose(), Purpose::Documents);
+    for purpose in [Purpose::Server, Purpose::Client] {
+        assert!(matches!(judge(purpose), Err(Rejection::WrongPurpose { .. })), "{purpose}");
+    }
+    let server = Plan::new().make();
+    let found = verify(&server.chain, &server.anchors(), &Revocation::none(), Purpose::Documents, now());
+    assert!(matches!(found, Err(Rejection::WrongPurpose { wanted: Purpose::Documents, .. })), "{found:?}");
+}
+
+#[test]
+fn every_reason_is_a_fact_and_a_cure() {
+    let made = |spoil: &dyn Fn(&mut Plan)| {
+        let mut plan = Plan::new();
+        spoil(&mut plan);
+        plan.make().verify().unwrap_err()
+    };
+    let reasons = [
+        made(&|plan| plan.leaf.not_after = (now() - DAY / 2).into()),
+        made(&|plan| plan.leaf.not_before = (now() + DAY / 2).into()),
+        made(&|plan| plan.root.not_after = (now() - DAY / 2).into()),
+        made(&|plan| plan.leaf.extended_key_usages = vec![]),
+        made(&|plan| plan.leaf.subject_alt_names = vec![]),
+        made(&|plan| plan.leaf.subject_alt_names = vec![dns("*.contoso.example")]),
+        made(&|plan| plan.leaf.key_usages = vec![KeyUsagePurpose::KeyAgreement]),
+        made(&|plan| plan.leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        made(&|plan| plan.leaf.serial_number = Some(vec![0].into())),
+        Rejection::Empty,
+        Rejection::NoAnchors,
+        Rejection::TooLong { count: 5 },
+        Rejection::TooLarge { bytes: 5 },
+        Rejection::WeakKey { subject: "x".into(), key: "RSA 1024".into() },
+        Rejection::WeakSignature { subject: "x".into(), algorithm: "MD5".into() },
+        Rejection::NoRevocationList { subject: "x".into(), issuer: "y".into() },
+        Rejection::Other { detail: "x".into() },
+    ];
+    for reason in reasons {
+        let text = reason.to_string();
+        assert!(text.rsplit_once("; ").is_some_and(|(fact, cure)| fact.len() > 10 && cure.len() > 10), "{text}");
+    }
+}
