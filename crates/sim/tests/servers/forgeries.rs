@@ -186,7 +186,7 @@ fn every_listed_server_may_ask_whether_somebody_is_there() {
 
 #[test]
 fn n26_a_server_is_no_way_around_encrypted_media() {
-    let text = from_server("app", "INVITE", BERT, ANNA, "").replace("RTP/SAVP", "RTP/AVP");
+    let text = from_server("app", "INVITE", BERT, ANNA, "").replace("RTP/SAVP", "RTP/AVP ");
     assert_eq!(sends("app", &text), (vec![Status::NOT_ACCEPTABLE_HERE], false));
 }
 

@@ -107,7 +107,7 @@ fn a_dead_wire_is_noticed_and_what_waited_is_told() {
 fn an_idle_link_is_asked_whether_somebody_is_there_and_stays() {
     let (mut scene, mut anna, bert) = two();
     let before = scene.dials.clone();
-    scene.run_for(Duration::from_secs(3600));
+    scene.run_for(Duration::from_secs(1800));
     assert_eq!(scene.dials, before);
     writes(&mut scene, &mut anna, &bert);
 }
