@@ -152,7 +152,7 @@ impl<C: Core> CoreTask<C> {
     fn send(&mut self, flow: Flow, bytes: bytes::Bytes) {
         let Some(entry) = self.links.get_mut(&flow) else { return };
         self.shared.meters.sent(&bytes);
-        entry.link.push(bytes, self.shared.limits.outbox_bytes_max);
+        entry.link.push(bytes, self.shared.limits.outbox(&entry.link));
         if entry.noted_in != self.turn {
             entry.noted_in = self.turn;
             self.to_wake.push(Arc::clone(&entry.link));

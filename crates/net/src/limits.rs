@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::way::Kind;
+use crate::{link::Link, way::Kind};
 
 /// Everything a stranger can make grow or last, with its bound. The defaults carry an organisation behind one NAT
 /// address; none of them can be switched off, only moved.
@@ -48,8 +48,10 @@ pub struct Limits {
     pub messages_in_flight_max: u32,
     /// Messages of all connections waiting for the core.
     pub messages_queued_max: usize,
-    /// Bytes waiting to be sent to one connection; who reads more slowly than that is closed.
+    /// Bytes waiting to be sent to one client; who reads more slowly than that is closed.
     pub outbox_bytes_max: usize,
+    /// The same for one link with a server, which carries the users of a whole pool and may not be open yet.
+    pub link_outbox_bytes_max: usize,
     /// A connection that takes nothing of what waits for it for so long is closed.
     pub write_stall_seconds_max: u64,
     /// From our `close_notify` to the end of the socket: the other side's time to read our last words.
@@ -82,6 +84,7 @@ impl Limits {
         messages_in_flight_max: 32,
         messages_queued_max: 512,
         outbox_bytes_max: 1024 * 1024,
+        link_outbox_bytes_max: 16 * 1024 * 1024,
         write_stall_seconds_max: 30,
         closing_seconds_max: 2,
         shutdown_seconds_max: 5,
@@ -135,6 +138,14 @@ impl Limits {
         let for_others = (connections_max / Self::OTHERS_PART).max(1);
         let per_source = connections_max.saturating_sub(for_others).max(1);
         Self { connections_max, connections_per_source_max: self.connections_per_source_max.min(per_source), ..self }
+    }
+
+    /// What may wait for a connection. One that has no facts yet is being dialled.
+    pub(crate) fn outbox(&self, link: &Link) -> usize {
+        match link.facts().map(|facts| facts.way.kind()) {
+            Some(Kind::Clients) => self.outbox_bytes_max,
+            Some(Kind::Servers | Kind::Dialled) | None => self.link_outbox_bytes_max,
+        }
     }
 
     pub(crate) fn handshake(&self) -> Duration {

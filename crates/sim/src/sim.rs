@@ -26,11 +26,11 @@ use crate::{Phone, wire::Wire};
 
 /// An open connection of a phone.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Line(u64);
+pub struct Line(pub(crate) u64);
 
 /// Seconds since 1970, as the scene has it.
 #[derive(Debug)]
-struct Clock(AtomicU64);
+pub(crate) struct Clock(pub(crate) AtomicU64);
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
