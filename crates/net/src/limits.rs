@@ -28,6 +28,9 @@ pub struct Limits {
     pub handshake_seconds_max: u64,
     /// From a connection attempt to the TCP connection, for each address of the server that is called.
     pub connect_seconds_max: u64,
+    /// From there to the end of the TLS handshake. Shorter than for those who come: servers are quick, and a server that is
+    /// not there must be noticed while who waits for it can still be served by another.
+    pub dial_handshake_seconds_max: u64,
     /// From the wish to call a server to its end, whatever addresses there are to try.
     pub dial_seconds_max: u64,
     /// Addresses of a server that are tried; what waits for the link meanwhile is bounded like any outbox.
@@ -48,8 +51,10 @@ pub struct Limits {
     pub messages_in_flight_max: u32,
     /// Messages of all connections waiting for the core.
     pub messages_queued_max: usize,
-    /// Bytes waiting to be sent to one connection; who reads more slowly than that is closed.
+    /// Bytes waiting to be sent to one client; who reads more slowly than that is closed.
     pub outbox_bytes_max: usize,
+    /// Bytes waiting to be sent to one server, also before the link with it is open: the users of a whole pool speak over it.
+    pub link_outbox_bytes_max: usize,
     /// A connection that takes nothing of what waits for it for so long is closed.
     pub write_stall_seconds_max: u64,
     /// From our `close_notify` to the end of the socket: the other side's time to read our last words.
@@ -71,8 +76,9 @@ impl Limits {
         handshakes_per_source_max: 1_024,
         handshakes_computing_max: 8,
         handshake_seconds_max: 10,
-        connect_seconds_max: 3,
-        dial_seconds_max: 15,
+        connect_seconds_max: 2,
+        dial_handshake_seconds_max: 3,
+        dial_seconds_max: 8,
         dial_addresses_max: 8,
         rejudge_seconds_max: 10,
         handshake_bytes_max: 32 * 1024,
@@ -82,6 +88,7 @@ impl Limits {
         messages_in_flight_max: 32,
         messages_queued_max: 512,
         outbox_bytes_max: 1024 * 1024,
+        link_outbox_bytes_max: 16 * 1024 * 1024,
         write_stall_seconds_max: 30,
         closing_seconds_max: 2,
         shutdown_seconds_max: 5,
@@ -137,8 +144,20 @@ impl Limits {
         Self { connections_max, connections_per_source_max: self.connections_per_source_max.min(per_source), ..self }
     }
 
-    pub(crate) fn handshake(&self) -> Duration {
-        Duration::from_secs(self.handshake_seconds_max)
+    /// What may wait to be sent to one connection of this kind.
+    pub(crate) fn outbox(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Clients => self.outbox_bytes_max,
+            Kind::Servers | Kind::Dialled => self.link_outbox_bytes_max,
+        }
+    }
+
+    /// What a TLS handshake on a connection of this kind may take.
+    pub(crate) fn handshake(&self, kind: Kind) -> Duration {
+        Duration::from_secs(match kind {
+            Kind::Clients | Kind::Servers => self.handshake_seconds_max,
+            Kind::Dialled => self.dial_handshake_seconds_max,
+        })
     }
 
     pub(crate) fn connect(&self) -> Duration {

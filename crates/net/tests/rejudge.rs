@@ -129,8 +129,11 @@ impl Standstill {
         let (go_on, wait) = mpsc::channel();
         let (begin, begun) = oneshot::channel();
         let handle = server.handle.clone();
-        let stand = move || (begin.send(()), wait.recv());
-        let over = tokio::spawn(async move { handle.with(move |_, _| drop(block_in_place(stand))).await });
+        let stand = move || {
+            begin.send(()).unwrap();
+            wait.recv().unwrap();
+        };
+        let over = tokio::spawn(async move { handle.with(move |_, _| block_in_place(stand)).await });
         begun.await.unwrap();
         Self { go_on, over }
     }
