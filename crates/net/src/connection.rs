@@ -108,7 +108,6 @@ pub(crate) struct Connection {
     write_since: Option<Instant>,
     /// Nothing more comes in; what came is delivered first.
     over: Option<Ended>,
-    kind: Kind,
     /// The other side has said something.
     heard: bool,
     presence: Presence,
@@ -152,7 +151,6 @@ impl Connection {
             message_since: None,
             write_since: None,
             over,
-            kind: presence.kind(),
             heard: !early.is_empty(),
             presence,
             seat,
@@ -192,7 +190,7 @@ impl Connection {
             Ended::ByPeer | Ended::Eof | Ended::Socket(_) => End::Lost("the server that was called ended it before it said anything"),
             _ => return,
         };
-        if self.kind == Kind::Dialled && !self.heard {
+        if self.link.kind == Kind::Dialled && !self.heard {
             self.shared.verdicts.note_failure(&facts.way, Some(self.link.flow), facts.remote, end);
         }
     }
@@ -331,7 +329,7 @@ impl Connection {
             return Ok(None);
         }
         if self.reservation.is_none() {
-            match self.shared.share(self.kind).events.clone().try_reserve_owned() {
+            match self.shared.share(self.link.kind).events.clone().try_reserve_owned() {
                 Ok(place) => return Ok(Some(place)),
                 Err(TrySendError::Closed(_)) => return Err(Ended::NoCore),
                 Err(TrySendError::Full(events)) => self.reservation = Some(Box::pin(events.reserve_owned())),

@@ -48,13 +48,12 @@ impl<C: Core> CoreTask<C> {
 
     /// Until shutdown, and then until the last connection is gone.
     pub(crate) async fn run(mut self, mut inbox: Inbox<C>) {
-        let mut items = Vec::new();
         let mut alarm = Alarm::default();
         while !(self.ending && self.links.is_empty()) {
-            inbox.next(&mut items, alarm.wait(self.core.poll_timeout())).await;
+            let items = inbox.next(alarm.wait(self.core.poll_timeout())).await;
             let now = Instant::now();
             self.turn += 1;
-            for item in items.drain(..) {
+            for item in items {
                 match item {
                     Item::Event(event) => self.handle_event(event, now),
                     Item::Ask(ask) => self.answer(|core| ask(core, now)),
@@ -152,7 +151,7 @@ impl<C: Core> CoreTask<C> {
     fn send(&mut self, flow: Flow, bytes: bytes::Bytes) {
         let Some(entry) = self.links.get_mut(&flow) else { return };
         self.shared.meters.sent(&bytes);
-        entry.link.push(bytes, self.shared.limits.outbox(&entry.link));
+        entry.link.push(bytes, self.shared.limits.outbox(entry.link.kind));
         if entry.noted_in != self.turn {
             entry.noted_in = self.turn;
             self.to_wake.push(Arc::clone(&entry.link));

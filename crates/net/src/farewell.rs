@@ -32,10 +32,6 @@ impl Presence {
         self.shared.meters.connections.increment(1.0);
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Tells the core, behind everything that the connection said.
     pub(crate) async fn report(&mut self) {
         let closed = Event::Closed { flow: self.flow };

@@ -93,8 +93,9 @@ impl From<std::io::Error> for Unfinished {
 
 /// Runs the handshake; waiting for a place counts against its deadline.
 pub(crate) async fn handshake(stream: &mut TcpStream, way: &Way, shared: &Shared, seat: &Seat) -> Result<Established, Unfinished> {
+    let time = shared.limits.handshake(way.kind());
     tokio::select! {
-        finished = timeout(shared.limits.handshake(), in_turn(stream, way, shared, seat)) => finished.unwrap_or(Err(Unfinished::Slow)),
+        finished = timeout(time, in_turn(stream, way, shared, seat)) => finished.unwrap_or(Err(Unfinished::Slow)),
         () = shared.ended() => Err(Unfinished::Gone("the server shuts down".into())),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{link::Link, way::Kind};
+use crate::way::Kind;
 
 /// Everything a stranger can make grow or last, with its bound. The defaults carry an organisation behind one NAT
 /// address; none of them can be switched off, only moved.
@@ -28,6 +28,9 @@ pub struct Limits {
     pub handshake_seconds_max: u64,
     /// From a connection attempt to the TCP connection, for each address of the server that is called.
     pub connect_seconds_max: u64,
+    /// From there to the end of the TLS handshake. Shorter than for those who come: servers are quick, and a server that is
+    /// not there must be noticed while who waits for it can still be served by another.
+    pub dial_handshake_seconds_max: u64,
     /// From the wish to call a server to its end, whatever addresses there are to try.
     pub dial_seconds_max: u64,
     /// Addresses of a server that are tried; what waits for the link meanwhile is bounded like any outbox.
@@ -50,7 +53,7 @@ pub struct Limits {
     pub messages_queued_max: usize,
     /// Bytes waiting to be sent to one client; who reads more slowly than that is closed.
     pub outbox_bytes_max: usize,
-    /// The same for one link with a server, which carries the users of a whole pool and may not be open yet.
+    /// Bytes waiting to be sent to one server, also before the link with it is open: the users of a whole pool speak over it.
     pub link_outbox_bytes_max: usize,
     /// A connection that takes nothing of what waits for it for so long is closed.
     pub write_stall_seconds_max: u64,
@@ -73,8 +76,9 @@ impl Limits {
         handshakes_per_source_max: 1_024,
         handshakes_computing_max: 8,
         handshake_seconds_max: 10,
-        connect_seconds_max: 3,
-        dial_seconds_max: 15,
+        connect_seconds_max: 2,
+        dial_handshake_seconds_max: 3,
+        dial_seconds_max: 8,
         dial_addresses_max: 8,
         rejudge_seconds_max: 10,
         handshake_bytes_max: 32 * 1024,
@@ -140,16 +144,20 @@ impl Limits {
         Self { connections_max, connections_per_source_max: self.connections_per_source_max.min(per_source), ..self }
     }
 
-    /// What may wait for a connection. One that has no facts yet is being dialled.
-    pub(crate) fn outbox(&self, link: &Link) -> usize {
-        match link.facts().map(|facts| facts.way.kind()) {
-            Some(Kind::Clients) => self.outbox_bytes_max,
-            Some(Kind::Servers | Kind::Dialled) | None => self.link_outbox_bytes_max,
+    /// What may wait to be sent to one connection of this kind.
+    pub(crate) fn outbox(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Clients => self.outbox_bytes_max,
+            Kind::Servers | Kind::Dialled => self.link_outbox_bytes_max,
         }
     }
 
-    pub(crate) fn handshake(&self) -> Duration {
-        Duration::from_secs(self.handshake_seconds_max)
+    /// What a TLS handshake on a connection of this kind may take.
+    pub(crate) fn handshake(&self, kind: Kind) -> Duration {
+        Duration::from_secs(match kind {
+            Kind::Clients | Kind::Servers => self.handshake_seconds_max,
+            Kind::Dialled => self.dial_handshake_seconds_max,
+        })
     }
 
     pub(crate) fn connect(&self) -> Duration {

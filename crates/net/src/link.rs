@@ -12,11 +12,12 @@ use std::{
 use bytes::Bytes;
 use registrar::Flow;
 
-use crate::{facts::Facts, scratch::WRITE_BYTES};
+use crate::{facts::Facts, scratch::WRITE_BYTES, way::Kind};
 
 /// One connection as the core sees it. The lock is this connection's alone.
 pub(crate) struct Link {
     pub(crate) flow: Flow,
+    pub(crate) kind: Kind,
     facts: OnceLock<Facts>,
     in_flight: AtomicU32,
     outbox: Mutex<Outbox>,
@@ -55,14 +56,18 @@ pub(crate) enum Due {
 impl Link {
     /// A connection that passed its handshake.
     pub(crate) fn open(flow: Flow, facts: Facts) -> Self {
-        let link = Self::dialling(flow);
+        let link = Self::new(flow, facts.way.kind());
         link.opened(facts);
         link
     }
 
     /// A connection that does not exist yet; what is sent to it waits.
     pub(crate) fn dialling(flow: Flow) -> Self {
-        Self { flow, facts: OnceLock::new(), in_flight: AtomicU32::new(0), outbox: Mutex::default() }
+        Self::new(flow, Kind::Dialled)
+    }
+
+    fn new(flow: Flow, kind: Kind) -> Self {
+        Self { flow, kind, facts: OnceLock::new(), in_flight: AtomicU32::new(0), outbox: Mutex::default() }
     }
 
     /// The connection exists now.

@@ -26,15 +26,18 @@ pub(crate) struct ToCore {
     pub(crate) lost: mpsc::UnboundedSender<Flow>,
 }
 
-/// The core's ends of them.
+/// The core's ends of them, and what was taken out of them for this turn.
 pub(crate) struct Inbox<C> {
     clients: Queue,
     servers: Queue,
     asks: mpsc::Receiver<Ask<C>>,
+    asked: Option<Ask<C>>,
     lost: mpsc::UnboundedReceiver<Flow>,
+    gone: Option<Flow>,
 }
 
-/// What one turn is about.
+/// What one turn is about. Passed on at once, so its size does not matter.
+#[expect(clippy::large_enum_variant)]
 pub(crate) enum Item<C> {
     Event(Event),
     Ask(Ask<C>),
@@ -71,25 +74,26 @@ impl<C> Inbox<C> {
         let (servers_in, servers) = mpsc::channel(limits.messages_queued_max);
         let (asks_in, asks) = mpsc::channel(ASKS_QUEUED_MAX);
         let (lost_in, lost) = mpsc::unbounded_channel();
-        let inbox = Self { clients: Queue::new(clients), servers: Queue::new(servers), asks, lost };
+        let (clients, servers) = (Queue::new(clients), Queue::new(servers));
+        let inbox = Self { clients, servers, asks, asked: None, lost, gone: None };
         (ToCore { clients: clients_in, servers: servers_in, lost: lost_in }, asks_in, inbox)
     }
 
-    /// Waits until something is there, or until `alarm` is done, and puts this turn's share of each kind into `items`.
-    pub(crate) async fn next(&mut self, items: &mut Vec<Item<C>>, alarm: impl Future<Output = ()>) {
-        let mut lost = None;
+    /// Waits until something is there, or until `alarm` is done, and takes this turn's share of each kind.
+    pub(crate) async fn next(&mut self, alarm: impl Future<Output = ()>) -> impl Iterator<Item = Item<C>> {
         tokio::select! {
             () = self.servers.wait() => {}
             () = self.clients.wait() => {}
-            Some(ask) = self.asks.recv() => items.push(Item::Ask(ask)),
-            Some(flow) = self.lost.recv() => lost = Some(flow),
+            Some(ask) = self.asks.recv() => self.asked = Some(ask),
+            Some(flow) = self.lost.recv() => self.gone = Some(flow),
             () = alarm => {}
         }
         for queue in [&mut self.servers, &mut self.clients] {
             // What a connection said before it was lost stands in its queue and comes first.
-            queue.fill(if lost.is_some() { queue.events.max_capacity() } else { BATCH });
-            items.extend(queue.batch.drain(..).map(Item::Event));
+            queue.fill(if self.gone.is_some() { queue.events.max_capacity() } else { BATCH });
         }
-        items.extend(lost.map(|flow| Item::Event(Event::Closed { flow })));
+        let events = self.servers.batch.drain(..).chain(self.clients.batch.drain(..));
+        let gone = self.gone.take().map(|flow| Event::Closed { flow });
+        self.asked.take().map(Item::Ask).into_iter().chain(events.chain(gone).map(Item::Event))
     }
 }

@@ -240,7 +240,7 @@ async fn an_end_before_the_first_word_leaves_a_record_and_one_after_it_does_not(
 
 #[tokio::test]
 async fn n38_a_call_into_a_black_hole_ends_and_what_waited_is_freed() {
-    let limits = Limits { handshake_seconds_max: 1, connect_seconds_max: 1, ..Limits::DEFAULT };
+    let limits = Limits { dial_handshake_seconds_max: 1, ..Limits::DEFAULT };
     let server = Running::network(limits).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     connect(&server, "fe1.verbund.test", vec![silent.local_addr().unwrap()]).await;
@@ -278,7 +278,7 @@ async fn n38_a_call_takes_no_longer_than_a_call_may_however_many_addresses_there
 
 #[tokio::test]
 async fn n38_what_waits_for_a_link_is_bounded_like_any_outbox() {
-    let server = start().await;
+    let server = Running::network(Limits { link_outbox_bytes_max: 1_000_000, ..Limits::DEFAULT }).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     connect(&server, "fe1.verbund.test", vec![silent.local_addr().unwrap()]).await;
     for _ in 0..3 {
@@ -289,7 +289,7 @@ async fn n38_what_waits_for_a_link_is_bounded_like_any_outbox() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn n38_a_server_that_does_not_read_is_cut_and_others_go_on() {
-    let server = start().await;
+    let server = Running::network(Limits { link_outbox_bytes_max: 1_000_000, ..Limits::DEFAULT }).await;
     let (_deaf, other) = (answer(&server, &rustls::version::TLS13).await, fe(&server, 2));
     let mut phone = server.phone().await;
     for _ in 0..100 {

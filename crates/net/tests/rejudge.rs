@@ -7,13 +7,19 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     time::{Duration, SystemTime},
 };
 
 use net::{Limits, Rejudged};
 use support::{Phone, Running, Said, request};
-use tokio::time::sleep;
+use tokio::{
+    io::AsyncWriteExt,
+    sync::oneshot,
+    task::{JoinHandle, block_in_place},
+    time::sleep,
+};
 
 async fn start() -> Running {
     // Nothing is noticed by itself here: each test says when.
@@ -112,52 +118,83 @@ async fn n15_a_change_of_policy_that_nobody_told_is_noticed() {
     link.expect_farewell().await;
 }
 
-#[tokio::test]
-async fn n5_what_a_cut_server_had_said_and_nobody_had_heard_is_not_heard_and_what_waited_for_it_is_not_sent() {
+/// The core of a server, standing still until told to go on.
+struct Standstill {
+    go_on: mpsc::Sender<()>,
+    over: JoinHandle<Option<()>>,
+}
+
+impl Standstill {
+    async fn of(server: &Running) -> Self {
+        let (go_on, wait) = mpsc::channel();
+        let (begin, begun) = oneshot::channel();
+        let handle = server.handle.clone();
+        let stand = move || {
+            begin.send(()).unwrap();
+            wait.recv().unwrap();
+        };
+        let over = tokio::spawn(async move { handle.with(move |_, _| block_in_place(stand)).await });
+        begun.await.unwrap();
+        Self { go_on, over }
+    }
+
+    async fn end(self) {
+        self.go_on.send(()).unwrap();
+        self.over.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn n5_what_a_cut_server_said_and_nobody_had_heard_is_not_heard() {
     let server = start().await;
     let stolen = server.pki.server("fe1.verbund.test");
-    let mut link = server.link(&stolen).await;
+    let (mut link, mut other) = (server.link(&stolen).await, server.link(&server.pki.server("fe2.verbund.test")).await);
     link.check_alive().await;
-    let flow = server.handle.connections().await[0].flow;
+    other.check_alive().await;
+    let standstill = Standstill::of(&server).await;
     server.pki.revoke(&stolen);
-    // The core is busy for a second; what the server says then waits behind.
-    let mut phone = server.phone().await;
-    phone.send(request("stop", 1)).await;
-    server.log.until("the core is busy", |log| log.count(|said| matches!(said, Said::Message(_, uri) if uri.contains("stop"))) == 1).await;
     let rejudged = tokio::spawn({
         let handle = server.handle.clone();
         async move { handle.rejudge().await }
     });
     sleep(Duration::from_millis(100)).await;
     link.send(request("bob", 2)).await;
-    assert_eq!(rejudged.await.unwrap(), Rejudged { judged: 1, cut: 1 });
-    server.handle.with(move |core, _| core.send(flow, bytes::Bytes::from_static(b"too late"))).await;
-    link.expect_farewell().await;
-}
-
-/// A message that stops the core for a second, and the certainty that it has.
-async fn stop(server: &Running, phone: &mut Phone) {
-    phone.send(request("stop", 1)).await;
-    server.log.until("the core stands", |log| log.count(|said| matches!(said, Said::Message(_, uri) if uri.contains("stop"))) > 0).await;
+    other.send(request("bert", 2)).await;
+    sleep(Duration::from_millis(100)).await;
+    standstill.end().await;
+    assert_eq!(rejudged.await.unwrap(), Rejudged { judged: 2, cut: 1 });
+    assert_eq!(other.status().await, 200);
+    // What waits when the order comes may be worked off before it, in the same turn; what is said after it is not.
+    let said = |user: &'static str| server.log.count(move |said| matches!(said, Said::Message(_, uri) if uri.contains(user)));
+    let before = said("bob");
+    let _ = link.stream.write_all(request("bob", 3).as_bytes()).await;
+    link.expect_end().await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!((said("bob"), said("bert")), (before, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn n5_a_verdict_by_the_old_policy_does_not_count_when_the_connection_enters_after_the_new_one() {
     let server = start().await;
     let stolen = server.pki.server("fe1.verbund.test");
-    let mut phone = server.phone().await;
-    stop(&server, &mut phone).await;
+    let standstill = Standstill::of(&server).await;
     // It is judged while the core stands still: accepted, and waiting to enter.
     let mut link = server.link(&stolen).await;
-    while server.labels().len() < 2 {
+    while server.labels().is_empty() {
         sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!((server.labels()[0], server.log.connected()), ("accepted", 1), "not in yet");
+    assert_eq!((server.labels(), server.log.connected()), (vec!["accepted"], 0), "not in yet");
     server.pki.revoke(&stolen);
-    assert_eq!(server.handle.rejudge().await.cut, 0, "the order found nobody to cut");
+    let rejudged = tokio::spawn({
+        let handle = server.handle.clone();
+        async move { handle.rejudge().await }
+    });
+    sleep(Duration::from_millis(50)).await;
+    standstill.end().await;
+    assert_eq!(rejudged.await.unwrap(), Rejudged::default(), "the order finds nobody to cut");
     link.expect_end().await;
-    assert_eq!(server.labels()[0], "revoked");
-    assert_eq!((server.log.connected(), server.handle.connections().await.len()), (1, 1), "the core never heard of it");
+    assert_eq!(server.labels(), ["revoked", "accepted"]);
+    assert_eq!((server.log.connected(), server.handle.connections().await.len()), (0, 0), "the core never heard of it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -55,6 +55,7 @@ pub(crate) struct Tls {
 }
 
 /// Links that we open are few; the thousands that came in stand where they are.
+#[expect(clippy::large_enum_variant)]
 enum Side {
     Accepted(UnbufferedServerConnection),
     Dialled(Box<UnbufferedClientConnection>),

@@ -12,7 +12,7 @@ use std::{
 use net::Limits;
 use rustls::ClientConfig;
 
-use super::{Log, Phone, TestPki, bind, client_trusting};
+use super::{Log, Phone, TestCore, TestPki, client_trusting, hex, link_trusting};
 
 /// Set in the process that is the server.
 const IS_SERVER: &str = "VERBUND_NET_TEST_SERVER";
@@ -23,8 +23,13 @@ pub async fn serve(limits: Limits) {
         return;
     }
     let pki = TestPki::new();
-    let server = bind(&pki, limits, &Log::quiet());
-    println!("\nLISTENING {} {}", server.local_addr(), pki.root_hex());
+    let ports = vec![(super::listen(), pki.gate()), (super::listen(), pki.gate_for_servers(Arc::clone(&pki.identity)))];
+    let server = net::Server::on(ports, None, limits, TestCore::new(Log::quiet())).unwrap();
+    let holder = pki.server("fe1.verbund.test");
+    let (key, chain) = (holder.key.to_der().unwrap(), [hex(&holder.chain[0]), hex(&holder.chain[1])]);
+    let addresses = server.addresses();
+    let [leaf, issuing] = chain;
+    println!("\nLISTENING {} {} {} {leaf} {issuing} {}", addresses[0], pki.root_hex(), addresses[1], hex(key.secret_pkcs8_der()));
     std::io::stdout().flush().unwrap();
     server.run().await;
 }
@@ -34,6 +39,9 @@ pub struct Server {
     child: Child,
     pub address: SocketAddr,
     pub client: Arc<ClientConfig>,
+    /// Its port for servers, and what is let in there.
+    pub servers: SocketAddr,
+    pub link: Arc<ClientConfig>,
 }
 
 impl Server {
@@ -48,7 +56,8 @@ impl Server {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.map_while(Result::ok).find(|line| line.starts_with("LISTENING")).unwrap();
         let words: Vec<&str> = line.split(' ').collect();
-        Self { child, address: words[1].parse().unwrap(), client: client_trusting(words[2]) }
+        let link = link_trusting(words[2], &words[4..=5], words[6]);
+        Self { child, address: words[1].parse().unwrap(), client: client_trusting(words[2]), servers: words[3].parse().unwrap(), link }
     }
 
     pub async fn phone(&self) -> Phone {

@@ -17,7 +17,7 @@ use trust::tls::ServerIdentity;
 
 pub use self::core::{Log, Said, TestCore};
 pub use phone::{PATIENCE, Phone, request};
-pub use tls::{Holder, OTHER_SERVERS, SERVER_NAME, TestPki, client_trusting, fqdn};
+pub use tls::{Holder, OTHER_SERVERS, SERVER_NAME, TestPki, client_trusting, fqdn, hex, link_trusting};
 
 /// A running server.
 pub struct Running {

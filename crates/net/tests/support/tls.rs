@@ -73,12 +73,27 @@ pub struct TestPki {
     pub clock: Arc<TestClock>,
 }
 
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
 /// A client without a certificate, in another process than the server.
 pub fn client_trusting(root_hex: &str) -> Arc<ClientConfig> {
-    let byte = |at: usize| u8::from_str_radix(&root_hex[at..at + 2], 16).unwrap();
-    let root: Vec<u8> = (0..root_hex.len()).step_by(2).map(byte).collect();
-    let anchors = Anchors::of([CertificateDer::from(root)]).unwrap();
+    let anchors = Anchors::of([CertificateDer::from(unhex(root_hex))]).unwrap();
     client_config(anchors, Revocation::none(), None, Arc::new(TestClock::default())).unwrap()
+}
+
+/// A server that calls, in another process than the one that is called.
+pub fn link_trusting(root_hex: &str, chain_hex: &[&str], key_hex: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(unhex(root_hex))).unwrap();
+    let chain = chain_hex.iter().map(|der| CertificateDer::from(unhex(der))).collect();
+    let key = PrivateKeyDer::Pkcs8(unhex(key_hex).into());
+    Arc::new(ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap())
 }
 
 pub fn fqdn(text: &str) -> Fqdn {
@@ -141,7 +156,7 @@ impl TestPki {
 
     /// The root, for a client in another process.
     pub fn root_hex(&self) -> String {
-        self.authority.root().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(self.authority.root())
     }
 
     /// A client without a certificate.
