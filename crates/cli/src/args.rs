@@ -6,6 +6,8 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 use pki::Fqdn;
 use registrar::UserName;
 
+use crate::audit;
+
 /// A SIP server in which trust is the product: every connection encrypted, every peer proved.
 #[derive(Debug, Parser)]
 #[command(name = "verbund", version, propagate_version = true, max_term_width = 110)]
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     Cert(Cert),
     /// Lists the newest trust decisions of the running server
     Decisions(Admin),
+    /// Shows and verifies the log of what was done, while the server runs or not
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Looks at SIP messages
     #[command(subcommand)]
     Sip(Sip),

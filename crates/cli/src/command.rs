@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Args, Command, Sip},
-    lint, output, remote, up,
+    audit, lint, output, remote, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -21,6 +21,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Status(admin) => remote::status(&data, &admin)?,
         Command::Cert(command) => remote::cert(&data, &command)?,
         Command::Decisions(admin) => remote::decisions(&data, &admin)?,
+        Command::Audit(command) => return audit::run(&data, &command),
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
         Command::Completions { shell } => completions(shell)?,
     }
