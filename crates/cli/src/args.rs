@@ -6,7 +6,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 use pki::Fqdn;
 use registrar::UserName;
 
-use crate::judge;
+use crate::{audit, judge};
 
 /// A SIP server in which trust is the product: every connection encrypted, every peer proved.
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Cert(Cert),
     /// Lists the newest trust decisions of the running server
     Decisions(Admin),
+    /// Shows and verifies the log of what was done, while the server runs or not
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Looks at SIP messages
     #[command(subcommand)]
     Sip(Sip),

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod args;
+mod audit;
 mod command;
 mod files;
 mod join;

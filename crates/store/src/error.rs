@@ -52,6 +52,16 @@ pub enum Error {
         /// The last schema that this program knows.
         known: i64,
     },
+    /// The file was written by an earlier verbund, and is only to be looked at.
+    #[error("{} was written by an older verbund (schema {found}; this one reads {known}): start verbund on it once, which brings it up to date", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The schema it has.
+        found: i64,
+        /// The schema that this program reads.
+        known: i64,
+    },
     /// The file's content contradicts itself.
     #[error("{} is damaged ({detail}): put it back from a backup", path.display())]
     Damaged {

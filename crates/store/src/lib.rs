@@ -19,7 +19,7 @@ mod ledger;
 mod members;
 
 pub use actor::Actor;
-pub use audit::{AuditLog, Break, BreakKind, Chain, Checkpoint, Event, Head, Link, Verdict};
+pub use audit::{AuditLog, Break, BreakKind, Chain, Checkpoint, Event, Head, HeadFault, Link, Verdict};
 pub use directory::{Directory, User};
 pub use documents::{Bundle, Bundles, Published, Revision, RevocationList, RevocationListStore, TopologyStore, Version, next_number};
 pub use embedded::{Embedded, Lock};

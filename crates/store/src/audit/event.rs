@@ -152,11 +152,6 @@ pub enum Event {
         /// Which.
         server: String,
     },
-    /// A backup was made.
-    BackedUp {
-        /// SHA-256 of the backup file in hexadecimal.
-        sha256: String,
-    },
     /// This state came out of a backup.
     Restored {
         /// When the backup was made, in seconds since 1970.

@@ -10,7 +10,7 @@ mod event;
 use std::future::Future;
 use std::time::SystemTime;
 
-pub use chain::{Break, BreakKind, Chain, Checkpoint, Head, Link};
+pub use chain::{Break, BreakKind, Chain, Checkpoint, Head, HeadFault, Link};
 pub use event::Event;
 
 use crate::Result;

@@ -2,7 +2,7 @@
 //!
 //! Making the data directory, and its mode 0700, is left to the caller.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -60,8 +60,23 @@ pub(super) fn create(path: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The state file that must be there: a regular file with something in it. Too wide a mode is narrowed.
+/// The state file that must be there. Too wide a mode is narrowed.
 pub(super) fn existing(path: &Path) -> Result<PathBuf> {
+    let (path, facts) = found(path)?;
+    if facts.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "state file was open to others; its mode is 0600 now");
+        fs::set_permissions(&path, Permissions::from_mode(MODE)).map_err(|source| io_error(&path, source))?;
+    }
+    Ok(path)
+}
+
+/// The state file that must be there, left as it is.
+pub(super) fn to_read(path: &Path) -> Result<PathBuf> {
+    found(path).map(|(path, _)| path)
+}
+
+/// A regular file with something in it.
+fn found(path: &Path) -> Result<(PathBuf, Metadata)> {
     let path = real(path)?;
     let facts = match fs::symlink_metadata(&path) {
         Ok(facts) => facts,
@@ -74,11 +89,7 @@ pub(super) fn existing(path: &Path) -> Result<PathBuf> {
     if facts.len() == 0 {
         return Err(Error::Damaged { path, detail: "it is empty".to_owned() });
     }
-    if facts.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "state file was open to others; its mode is 0600 now");
-        fs::set_permissions(&path, Permissions::from_mode(MODE)).map_err(|source| io_error(&path, source))?;
-    }
-    Ok(path)
+    Ok((path, facts))
 }
 
 /// The path with its directory's links resolved; the last step must not be a link.

@@ -71,6 +71,27 @@ impl Embedded {
         Self::start(path, lock)
     }
 
+    /// Opens a state file to look at it, while a server has it or while none does: what is asked here changes nothing, and
+    /// what would is [`Error::ReadOnly`]. The directory is not taken. One of another schema is an error: a server brings
+    /// its file up to date when it starts.
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        let path = file::to_read(path)?;
+        let connection = file::connect_to_read(&path)?;
+        schema::is_current(&connection, &path)?;
+        let writer = Worker::writer(connection, path.clone(), None)?;
+        let reader = Worker::reader(file::connect_to_read(&path)?, path.clone(), None)?;
+        Ok(Self::of(path, writer, vec![reader]))
+    }
+
+    /// Writes a copy of the whole state as it is at one moment, whoever writes meanwhile, into a new file (mode 0600).
+    /// The copy is checked page by page.
+    pub async fn copy_to(&self, path: &Path) -> Result<()> {
+        let path = file::create(path)?;
+        let copy = path.to_str().ok_or_else(|| Error::NotADatabase { path: path.clone() })?.to_owned();
+        self.read(move |connection| Ok(connection.execute("VACUUM INTO ?1", (&copy,)).map(drop)?)).await?;
+        schema::check(&file::connect_to_read(&path)?, &path)
+    }
+
     /// A store that lasts as long as this value, for tests and rehearsals.
     pub fn in_memory() -> Result<Self> {
         let path = PathBuf::from(":memory:");

@@ -2,6 +2,7 @@
 //!
 //! `PRAGMA user_version` counts the steps that a file has seen. A step that was released is never changed.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -155,6 +156,16 @@ pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a file that is not of the schema that this program reads, without a change to it.
+pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<()> {
+    let (found, known) = (version(connection, path)?, STEPS.len() as i64);
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::Newer { path: path.to_owned(), found, known }),
+        Ordering::Less => Err(Error::Older { path: path.to_owned(), found, known }),
+    }
+}
+
 /// How many steps the file has seen: 0 for one that was made just now.
 fn version(connection: &Connection, path: &Path) -> Result<i64> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| Error::sqlite(path, &error));
@@ -169,7 +180,7 @@ fn version(connection: &Connection, path: &Path) -> Result<i64> {
 }
 
 /// Reads through all pages, so that damage is met at the start and not in the middle of the night.
-fn check(connection: &Connection, path: &Path) -> Result<()> {
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<()> {
     let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match verdict {
         Ok(verdict) if verdict == "ok" => Ok(()),
