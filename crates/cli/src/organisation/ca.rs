@@ -18,7 +18,13 @@ const SIGNER_LEFT_PART: u32 = 3;
 ///
 /// # Errors
 /// A file is missing, open to others or of somebody else; or what is missing cannot be made.
-pub(super) async fn read(layout: &Layout, manifest: &Manifest, topology: &Topology, store: &Embedded, now: SystemTime) -> anyhow::Result<Ca> {
+pub(super) async fn read(
+    layout: &Layout,
+    manifest: &Manifest,
+    topology: &Topology,
+    store: &Embedded,
+    now: SystemTime,
+) -> anyhow::Result<Ca> {
     let root_pem = files::read(&layout.file(Layout::ROOT))?;
     let issuing = files::read(&layout.file(Layout::ISSUING))?;
     let key = files::read_private(&layout.file(Layout::ISSUING_KEY))?;
@@ -96,7 +102,13 @@ async fn make_users_ca(
 }
 
 /// Who signs topology and trust bundle: as it lies there, or a new one in good time.
-async fn signer(layout: &Layout, manifest: &Manifest, authority: &Authority, store: &Embedded, now: SystemTime) -> anyhow::Result<DocumentSigner> {
+async fn signer(
+    layout: &Layout,
+    manifest: &Manifest,
+    authority: &Authority,
+    store: &Embedded,
+    now: SystemTime,
+) -> anyhow::Result<DocumentSigner> {
     if let Ok(signer) = read_signer(layout)
         && signer.chain().get(1) == Some(authority.issuing())
         && now + pki::DOCUMENT_SIGNER_VALIDITY / SIGNER_LEFT_PART < signer.not_after()

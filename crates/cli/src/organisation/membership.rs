@@ -1,10 +1,6 @@
 //! The data directory of a server that has joined: its certificate, its account, and what it believed.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, path::Path, time::SystemTime};
 
 use anyhow::Context as _;
 use member::{Holdings, disk};
@@ -44,7 +40,11 @@ struct File {
 impl MemberManifest {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let file: File = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.message().to_owned()))?;
-        anyhow::ensure!(file.format == FORMAT, "it is of format {}, and this verbund knows {FORMAT}: use the version that made it", file.format);
+        anyhow::ensure!(
+            file.format == FORMAT,
+            "it is of format {}, and this verbund knows {FORMAT}: use the version that made it",
+            file.format
+        );
         Ok(Self { domain: Fqdn::parse(&file.domain)?, server_name: Fqdn::parse(&file.server_name)?, authority: file.authority })
     }
 
