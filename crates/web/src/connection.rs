@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 
 use axum::Router;
+use axum::body::{Bytes, HttpBody as _, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -123,4 +124,15 @@ pub(crate) async fn within(limits: Limits, late: fn(StatusCode) -> Response, req
         Ok(response) => response,
         Err(_) => late(StatusCode::REQUEST_TIMEOUT),
     }
+}
+
+/// The body of a request is longer than it may be, or broke off.
+pub(crate) struct NoBody;
+
+/// The body of a request. One that says to be too long is not waited for.
+pub(crate) async fn body(request: Request, bytes_max: usize) -> Result<Bytes, NoBody> {
+    if request.body().size_hint().lower() > bytes_max as u64 {
+        return Err(NoBody);
+    }
+    to_bytes(request.into_body(), bytes_max).await.map_err(|_| NoBody)
 }

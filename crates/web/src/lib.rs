@@ -12,6 +12,7 @@ pub mod client;
 mod connection;
 pub mod control;
 pub mod enrolment;
+pub mod est;
 mod gate;
 mod handing;
 mod https;

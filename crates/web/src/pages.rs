@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::acme::{self, Acme};
 use crate::control::{self, Control};
 use crate::enrolment::Enrolment;
+use crate::est::{self, Est};
 use crate::metrics::Metrics;
 use crate::{Answer, Limits, Published, connection, public};
 
@@ -90,9 +91,10 @@ pub(crate) fn router(site: Site, limits: Limits) -> Router {
         .route("/metrics", get(metrics))
         .with_state(Arc::new(site))
         .merge(public::signed_router(Arc::clone(&published)))
-        .merge(public::router(published));
+        .merge(public::router(Arc::clone(&published)));
     if let Some(desk) = authority {
         router = router.merge(control::router(desk.control, limits));
+        router = router.merge(est::router(Est { enrolment: Arc::clone(&desk.enrolment), published: Arc::clone(&published) }));
         match Acme::new(&desk.name, desk.port, desk.enrolment) {
             Ok(acme) => router = router.merge(acme::router(acme)),
             Err(error) => tracing::error!(%error, "nobody can enrol by ACME"),

@@ -8,7 +8,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -116,9 +115,9 @@ async fn ocsp_by_post(State(shelf): State<Shelf>, request: Request) -> Response 
     if !media_type.is_some_and(|value| value.eq_ignore_ascii_case("application/ocsp-request")) {
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send an application/ocsp-request");
     }
-    match to_bytes(request.into_body(), OCSP_BYTES_MAX).await {
+    match connection::body(request, OCSP_BYTES_MAX).await {
         Ok(request) => ocsp(&shelf, &request).await,
-        Err(_) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "this request is too long, or broke off"),
+        Err(connection::NoBody) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "this request is too long, or broke off"),
     }
 }
 

@@ -32,7 +32,9 @@ impl Door {
     fn keep(&self, Decision { verdict, record }: Decision) -> Result<Peer, Refusal> {
         let has_certificate = !record.chain.is_empty();
         match &verdict {
-            Ok(peer) if has_certificate => tracing::info!(source = %record.contact.source, peer = peer.describe(), "peer accepted on HTTPS"),
+            Ok(peer) if has_certificate => {
+                tracing::info!(source = %record.contact.source, peer = peer.describe(), "peer accepted on HTTPS")
+            }
             Ok(_) => {}
             Err(refusal) => tracing::info!(source = %record.contact.source, reason = record.label, %refusal, "peer refused on HTTPS"),
         }

@@ -148,7 +148,12 @@ async fn start(data: &Path, args: &args::Up) -> anyhow::Result<(Start, Ports)> {
 ///
 /// # Errors
 /// What it holds is not whole, or a port cannot be had.
-pub(crate) async fn member_start(data: &Path, serving: &args::Serving, lock: store::Lock, is_first: bool) -> anyhow::Result<(Start, Ports)> {
+pub(crate) async fn member_start(
+    data: &Path,
+    serving: &args::Serving,
+    lock: store::Lock,
+    is_first: bool,
+) -> anyhow::Result<(Start, Ports)> {
     let membership = Membership::open(data, lock).await?;
     let store = membership.store.clone();
     let taken = async {

@@ -2,13 +2,13 @@
 
 use std::time::{Instant, SystemTime};
 
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 
 use super::nonces::Nonce;
 use super::problem::{Kind, Problem};
 use super::{Acme, path};
+use crate::connection;
 use crate::enrolment::{Account, AccountState, Fault};
 use crate::jose::{AccountKey, Algorithm, Signed, Signer};
 
@@ -32,7 +32,7 @@ impl Acme {
     pub(super) async fn receive(&self, request: Request) -> Result<Received, Problem> {
         check_media_type(&request)?;
         let url = self.urls.of(request.uri().path());
-        let body = to_bytes(request.into_body(), MESSAGE_BYTES_MAX).await.map_err(|_| {
+        let body = connection::body(request, MESSAGE_BYTES_MAX).await.map_err(|_| {
             let detail = format!("the message is longer than {MESSAGE_BYTES_MAX} bytes, or broke off");
             Problem::new(Kind::Other(StatusCode::PAYLOAD_TOO_LARGE), detail)
         })?;

@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{
-    Added, Certificate, Chain, Created, Decision, Document, Member, NewPassword, NewServer, NewUser, Password, Problem, PublishedTopology,
-    Revocation, SOCKET, Spread, Status, User, VERSION,
+    Added, AuditLink, AuditVerdict, Certificate, Chain, Created, Decision, Document, Member, NewPassword, NewServer, NewUser, Noted,
+    Password, Problem, PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
 };
 
 /// How long a server may take for an answer; its own limit is shorter.
@@ -162,6 +162,16 @@ impl Client {
     /// Revokes every certificate of this name.
     pub async fn revoke(&self, name: &str) -> Result<Spread, ClientError> {
         self.read(Method::POST, "/revocations", Some(Revocation { name: name.to_owned() })).await
+    }
+
+    /// The newest links of the audit log first.
+    pub async fn audit(&self, limit: usize) -> Result<Vec<AuditLink>, ClientError> {
+        self.read(Method::GET, &format!("/audit?limit={limit}"), None::<()>).await
+    }
+
+    /// Has the whole audit log read.
+    pub async fn verify_audit(&self, noted: Vec<String>) -> Result<AuditVerdict, ClientError> {
+        self.read(Method::POST, "/audit/verification", Some(Noted { heads: noted })).await
     }
 
     async fn read<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<impl Serialize>) -> Result<T, ClientError> {

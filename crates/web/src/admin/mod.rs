@@ -3,6 +3,7 @@
 //! Who may speak is settled by the kernel (the directory's mode, the socket's mode, the uid of the other process); what
 //! is done is left to the [`Admin`] behind it. [`serve`] is the server's side, [`Client`] the command's.
 
+mod audit;
 mod client;
 mod password;
 mod problem;
@@ -13,6 +14,7 @@ mod socket;
 use pki::Fqdn;
 use registrar::UserName;
 
+pub use audit::{AuditLink, AuditVerdict, Noted};
 pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
@@ -31,6 +33,8 @@ const VERSION: &str = "/v1";
 pub const DECISIONS_DEFAULT: usize = 100;
 /// See [`DECISIONS_DEFAULT`].
 pub const DECISIONS_MAX: usize = 10_000;
+/// How many ends of the audit log may be given to be checked against.
+pub const NOTED_MAX: usize = 100;
 
 /// A running server, as its administrator sees it.
 ///
@@ -91,4 +95,21 @@ pub trait Organisation: Send + Sync {
 
     /// Issues a server's certificate for a request (PKCS#10 in PEM): names come from the topology.
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>>;
+
+    /// The newest links of the audit log first; at most `limit`.
+    fn audit(&self, limit: usize) -> Answer<'_, Result<Vec<AuditLink>, Problem>> {
+        let _ = limit;
+        Box::pin(async { Err(no_audit_log()) })
+    }
+
+    /// Reads the whole audit log: does every link fit, and does it reach all that was signed, or `noted` elsewhere
+    /// (each as `NUMBER:HASH`)? A broken log is an answer, not a [`Problem`].
+    fn verify_audit(&self, noted: Vec<String>) -> Answer<'_, Result<AuditVerdict, Problem>> {
+        let _ = noted;
+        Box::pin(async { Err(no_audit_log()) })
+    }
+}
+
+fn no_audit_log() -> Problem {
+    Problem::not_found("no audit log is kept here", "ask the authority")
 }

@@ -14,13 +14,15 @@ use registrar::UserName;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Added, Admin, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Member, NewPassword, NewServer,
-    NewUser, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
+    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Member,
+    NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
 };
 use crate::{Limits, connection};
 
 /// The longest document: a topology in JSON's spelling.
 const DOCUMENT_BYTES_MAX: usize = 8 << 20;
+/// The longest list of noted ends of the audit log.
+const NOTED_BYTES_MAX: usize = NOTED_MAX * 128;
 
 #[derive(Clone)]
 struct Desk {
@@ -44,7 +46,9 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/topology/history", get(history))
         .route("/topology/{version}", get(topology_at))
         .route("/ledger", get(ledger))
-        .route("/revocations", post(revoke));
+        .route("/revocations", post(revoke))
+        .route("/audit", get(audit))
+        .route("/audit/verification", post(verify_audit));
     Router::new()
         .nest(VERSION, routes)
         .fallback(|| async { Problem::not_found("there is nothing at this path", "are command and server of the same version?") })
@@ -137,6 +141,19 @@ async fn ledger(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<C
 async fn revoke(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
     let Revocation { name } = read(request, desk.body_bytes_max).await?;
     desk.admin.authority()?.revoke(name).await.map(Json)
+}
+
+async fn audit(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<AuditLink>>, Problem> {
+    let limit = limit(request.uri().query())?;
+    desk.admin.authority()?.audit(limit).await.map(Json)
+}
+
+async fn verify_audit(State(desk): State<Desk>, request: Request) -> Result<Json<AuditVerdict>, Problem> {
+    let Noted { heads } = read(request, NOTED_BYTES_MAX).await?;
+    if heads.len() > NOTED_MAX {
+        return Err(Problem::bad_request(format!("more than {NOTED_MAX} ends of the log"), "give the newest ones"));
+    }
+    desk.admin.authority()?.verify_audit(heads).await.map(Json)
 }
 
 fn host_name(text: &str) -> Result<Fqdn, Problem> {

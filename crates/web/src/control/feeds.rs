@@ -23,8 +23,11 @@ const LINES_MAX: usize = 4;
 pub(super) struct Feeds {
     each_max: usize,
     /// How each member's feeds are told to end, the oldest first.
-    ends: Arc<Mutex<HashMap<Fqdn, VecDeque<(u64, oneshot::Sender<()>)>>>>,
+    ends: Arc<Mutex<HashMap<Fqdn, Ends>>>,
 }
+
+/// The feeds of one member: a number, and how it is told to end.
+type Ends = VecDeque<(u64, oneshot::Sender<()>)>;
 
 impl Feeds {
     pub(super) fn new(each_max: usize) -> Self {

@@ -158,7 +158,7 @@ impl Serialize for CredentialRecord {
         let mut both = Zeroizing::new([0; 48]);
         both[..16].copy_from_slice(&*self.md5);
         both[16..].copy_from_slice(&*self.sha256);
-        serializer.serialize_str(&Zeroizing::new(STANDARD.encode(&*both)))
+        serializer.serialize_str(&Zeroizing::new(STANDARD.encode(*both)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::feeds::Feeds;
 use super::{ACK_PATH, Control, ControlFault, FEED_PATH, HELLO_PATH, Held};
 use crate::Limits;
+use crate::connection;
 use crate::gate::Caller;
 use crate::pages::refusal;
 
@@ -31,36 +32,54 @@ pub(crate) fn router(control: Arc<dyn Control>, limits: Limits) -> Router {
     Router::new().route(HELLO_PATH, post(hello)).route(FEED_PATH, get(feed)).route(ACK_PATH, post(ack)).with_state(channel)
 }
 
+/// Why a request is not done.
+struct Refused {
+    status: StatusCode,
+    words: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, words: impl Into<String>) -> Self {
+        Self { status, words: words.into() }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        refusal(self.status, &self.words)
+    }
+}
+
 /// Row N30: whoever is no member hears that, and nothing else.
-fn member(caller: &Caller) -> Result<Fqdn, Response> {
-    let stranger = || refusal(StatusCode::FORBIDDEN, "this is for servers of the organisation, which show their certificate");
+fn member(caller: &Caller) -> Result<Fqdn, Refused> {
+    let stranger = || Refused::new(StatusCode::FORBIDDEN, "this is for servers of the organisation, which show their certificate");
     caller.member().cloned().ok_or_else(stranger)
 }
 
-async fn hello(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Response> {
+async fn hello(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
     let peer = member(&caller)?;
     let hello = read(request).await?;
     channel.control.hello(&peer, hello).await.map_err(|fault| answer(&peer, &fault))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn ack(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Response> {
+async fn ack(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
     let peer = member(&caller)?;
     let in_force = read(request).await?;
     channel.control.ack(&peer, in_force).await.map_err(|fault| answer(&peer, &fault))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn feed(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<Response, Response> {
+async fn feed(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<Response, Refused> {
     let peer = member(&caller)?;
     let held = held(request.uri().query().unwrap_or_default())
-        .ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "write topology=N&bundle=N&users=N, each a number"))?;
+        .ok_or_else(|| Refused::new(StatusCode::BAD_REQUEST, "write topology=N&bundle=N&users=N, each a number"))?;
     let updates = channel.control.feed(&peer, held).await.map_err(|fault| answer(&peer, &fault))?;
     let body = channel.feeds.start(peer, updates, caller.ties.hold());
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response())
 }
 
-fn answer(peer: &Fqdn, fault: &ControlFault) -> Response {
+fn answer(peer: &Fqdn, fault: &ControlFault) -> Refused {
     let status = match fault {
         ControlFault::NotInTopology(_) => StatusCode::FORBIDDEN,
         ControlFault::Contradiction(_) => StatusCode::CONFLICT,
@@ -69,13 +88,14 @@ fn answer(peer: &Fqdn, fault: &ControlFault) -> Response {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    refusal(status, &fault.to_string())
+    Refused::new(status, fault.to_string())
 }
 
-async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
-    let body = to_bytes(request.into_body(), WORDS_BYTES_MAX).await;
-    let body = body.map_err(|_| refusal(StatusCode::PAYLOAD_TOO_LARGE, "this is too long, or broke off"))?;
-    serde_json::from_slice(&body).map_err(|error| refusal(StatusCode::BAD_REQUEST, &format!("this is not what is wanted here: {error}")))
+async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
+    let body = connection::body(request, WORDS_BYTES_MAX).await;
+    let body = body.map_err(|_| Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "this is too long, or broke off"))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("this is not what is wanted here: {error}")))
 }
 
 /// What a member says that it holds; what it leaves out, it lacks.

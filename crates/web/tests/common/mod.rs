@@ -113,8 +113,11 @@ impl Gate for Judge {
 #[derive(Default)]
 pub(crate) struct Channel {
     pub(crate) said: Mutex<Vec<String>>,
-    pub(crate) feeds: Mutex<Vec<(Fqdn, Held, mpsc::Sender<Arc<Update>>)>>,
+    pub(crate) feeds: Mutex<Vec<OpenFeed>>,
 }
+
+/// Whose it is, what it holds, and how it hears.
+type OpenFeed = (Fqdn, Held, mpsc::Sender<Arc<Update>>);
 
 impl Control for Channel {
     fn hello<'a>(&'a self, peer: &'a Fqdn, hello: Hello) -> Answer<'a, Result<(), ControlFault>> {
