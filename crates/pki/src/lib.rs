@@ -10,6 +10,7 @@ mod anchors;
 mod authority;
 mod bundle;
 mod bundle_json;
+mod ceremony;
 mod crl;
 mod csr;
 mod der;
@@ -39,6 +40,7 @@ pub use bundle::{
     BUNDLE_ISSUING_MAX, BUNDLE_PARTNERS_MAX, BUNDLE_ROOTS_MAX, Bundle, BundleFault, HeldBundle, IssuingCa, ListPlace, PartnerAnchors,
     URL_BYTES_MAX,
 };
+pub use ceremony::{CEREMONY_BYTES_MAX, CeremonyFault, IssuedCa, IssuingRequest, RootRegister};
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
     sign_revocation_list,
