@@ -27,6 +27,8 @@ mod purpose;
 mod random;
 mod rejection;
 mod revocation;
+mod rollover;
+mod rollover_json;
 mod serial;
 mod shape;
 mod signer;
@@ -60,6 +62,8 @@ pub use purpose::Purpose;
 pub use random::{NoRandomness, random};
 pub use rejection::Rejection;
 pub use revocation::{ListUsed, Revocation, RevocationLists};
+pub use rollover::{EMERGENCY_WAIT, Pace, Phase, Rollover, RolloverFault, Side, Step, Waiting};
+pub use rollover_json::RolloverRecordFault;
 /// A certificate in DER, as it travels in a handshake.
 pub use rustls_pki_types::CertificateDer;
 pub use serial::{Fingerprint, FingerprintFault, IssuerName, Serial};

@@ -44,7 +44,7 @@ fn a_whole_ceremony_makes_an_authority_whose_root_is_never_online() {
     let (servers, users) = (sign(IssuerKind::Servers, &servers), sign(IssuerKind::Users, &users));
     let list = safe.register.next_list(&safe.root, now()).unwrap();
     let root = safe.root.certificate().clone();
-    assert_eq!(RevocationList::read(&list, &[root.clone()]).unwrap().number(), 1);
+    assert_eq!(RevocationList::read(&list, std::slice::from_ref(&root)).unwrap().number(), 1);
     let authority = Authority::of(root, servers, Some(users)).unwrap();
     let names = ServerNames { server: fqdn("fe1.contoso.example"), aliases: vec![], domains: vec![] };
     let issued = authority.issue_server(&names, &Key::generate().unwrap().public(), now()).unwrap();
