@@ -12,8 +12,21 @@ use crate::shell::{root, say};
 use crate::sources::{product_lines, rust_files, text_of};
 
 /// Crates that reach for the world.
-const WORLDLY_CRATES: [&str; 12] =
-    ["tokio", "tokio-rustls", "axum", "hyper", "hyper-util", "tower", "rusqlite", "socket2", "rustix", "mio", "tempfile", "clap"];
+const WORLDLY_CRATES: [&str; 13] = [
+    "tokio",
+    "tokio-rustls",
+    "axum",
+    "hyper",
+    "hyper-util",
+    "tower",
+    "rusqlite",
+    "socket2",
+    "rustix",
+    "mio",
+    "tempfile",
+    "clap",
+    "cryptoki",
+];
 
 /// What reaches for the world in a source. Addresses are values and allowed; sockets are not.
 const WORLDLY_WORDS: [&str; 20] = [

@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::shell::{command, output_of, root, say, step, succeeds, target};
 
 /// Debian 12's names. The phones and tools first, then what leads them.
-const DEBIAN: [&str; 13] = [
+const DEBIAN: [&str; 14] = [
     "baresip-core",
     "linphone-cli",
     "sip-tester",
@@ -19,6 +19,7 @@ const DEBIAN: [&str; 13] = [
     "util-linux",
     "procps",
     "python3-venv",
+    "softhsm2",
 ];
 
 /// Sees to it that everything is there: installs what is missing if it may, else names it.

@@ -107,6 +107,11 @@ impl CertificateRequest {
 
 /// A request in DER for `key`, which says these names: what a member sends to its authority.
 pub fn certificate_request(key: &Key, names: &[Fqdn]) -> Result<Vec<u8>, KeyFault> {
+    certificate_request_by(key, names)
+}
+
+/// The same for a key that may lie elsewhere.
+pub(crate) fn certificate_request_by(key: &impl rcgen::SigningKey, names: &[Fqdn]) -> Result<Vec<u8>, KeyFault> {
     let names: Vec<String> = names.iter().map(Fqdn::to_string).collect();
     let mut params = rcgen::CertificateParams::new(names).map_err(|_| KeyFault::NotMade)?;
     params.distinguished_name = rcgen::DistinguishedName::new();

@@ -10,6 +10,7 @@ mod anchors;
 mod authority;
 mod bundle;
 mod bundle_json;
+mod ceremony;
 mod crl;
 mod csr;
 mod der;
@@ -26,6 +27,8 @@ mod purpose;
 mod random;
 mod rejection;
 mod revocation;
+mod rollover;
+mod rollover_json;
 mod serial;
 mod shape;
 mod signer;
@@ -39,6 +42,7 @@ pub use bundle::{
     BUNDLE_ISSUING_MAX, BUNDLE_PARTNERS_MAX, BUNDLE_ROOTS_MAX, Bundle, BundleFault, HeldBundle, IssuingCa, ListPlace, PartnerAnchors,
     URL_BYTES_MAX,
 };
+pub use ceremony::{CEREMONY_BYTES_MAX, CeremonyFault, IssuedCa, IssuingRequest, RootRegister};
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
     revocation_lists_from, sign_revocation_list,
@@ -58,6 +62,8 @@ pub use purpose::Purpose;
 pub use random::{NoRandomness, random};
 pub use rejection::Rejection;
 pub use revocation::{ListUsed, Revocation, RevocationLists};
+pub use rollover::{EMERGENCY_WAIT, Pace, Phase, Rollover, RolloverFault, Side, Step, Waiting};
+pub use rollover_json::RolloverRecordFault;
 /// A certificate in DER, as it travels in a handshake.
 pub use rustls_pki_types::CertificateDer;
 pub use serial::{Fingerprint, FingerprintFault, IssuerName, Serial};

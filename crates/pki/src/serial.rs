@@ -29,6 +29,22 @@ impl Serial {
         Self(bytes[start..].to_vec())
     }
 
+    /// From hexadecimal digits, as it is shown; colons between them, as OpenSSL prints, are passed over.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+        // RFC 5280 §4.1.2.2: at most 20 octets.
+        if digits.is_empty() || digits.len() > 40 {
+            return None;
+        }
+        let mut bytes = vec![0; digits.len().div_ceil(2)];
+        for (place, digit) in digits.iter().rev().enumerate() {
+            let value = u8::try_from(char::from(*digit).to_digit(16)?).ok()?;
+            let byte = bytes.len() - 1 - place / 2;
+            bytes[byte] |= if place % 2 == 0 { value } else { value << 4 };
+        }
+        Some(Self::from_be_bytes(&bytes))
+    }
+
     /// The octets, highest first.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -170,6 +186,17 @@ mod tests {
         let serials: HashSet<_> = (0..100).map(|_| Serial::generate().unwrap()).collect();
         assert_eq!(serials.len(), 100);
         assert!(serials.iter().all(|serial| serial.as_bytes().len() == 16 && serial.as_bytes()[0] & 0xc0 == 0x40));
+    }
+
+    #[test]
+    fn a_serial_is_read_as_it_is_shown() {
+        let serial = Serial::generate().unwrap();
+        assert_eq!(Serial::parse(&serial.to_string()), Some(serial));
+        assert_eq!(Serial::parse("0A:ff"), Some(Serial::from_be_bytes(&[0x0a, 0xff])));
+        assert_eq!(Serial::parse("aff"), Some(Serial::from_be_bytes(&[0x0a, 0xff])));
+        for bad in ["", ":", "0x1", "g", &"1".repeat(41)] {
+            assert_eq!(Serial::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]
