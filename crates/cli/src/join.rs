@@ -3,11 +3,7 @@
 //! The root is believed because its fingerprint stands in the string; everything else is believed because of the root. The key is
 //! made here and stays here (P5).
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, bail, ensure};
 use member::{Believed, Holdings, JoinString};
@@ -42,7 +38,9 @@ pub(crate) fn run(data: &args::Data, args: &args::Join) -> anyhow::Result<()> {
         match organisation::find(&data)? {
             Found::Nothing => {}
             Found::Member(_) => bail!("{} is that of a server that has joined already: start it with `verbund up`", data.display()),
-            Found::Organisation(_) => bail!("{} is that of an organisation's authority: choose another directory with --data", data.display()),
+            Found::Organisation(_) => {
+                bail!("{} is that of an organisation's authority: choose another directory with --data", data.display())
+            }
         }
         // Whoever is in the way is told of before the ticket is used.
         let ports = Ports::take(args.serving.listeners(None), None)?;
@@ -115,7 +113,12 @@ async fn first_trust(authority: &Target, string: &JoinString) -> anyhow::Result<
 
 async fn get(authority: &Target, path: &str) -> anyhow::Result<Vec<u8>> {
     let response = authority.get(path).await?;
-    ensure!(response.status.is_success(), "{} has no {path} ({}): is it the authority, and of this version?", authority.authority(), response.status);
+    ensure!(
+        response.status.is_success(),
+        "{} has no {path} ({}): is it the authority, and of this version?",
+        authority.authority(),
+        response.status
+    );
     Ok(response.body)
 }
 
@@ -153,7 +156,8 @@ pub(crate) async fn renew(layout: &Layout, holdings: &Holdings, joined_at: Socke
     let authority = holdings.topology().authority();
     let address = authority.listeners().https.unwrap_or(joined_at);
     let policy = holdings.policy()?;
-    let target = Target { address, name: authority.fqdn().clone(), port: address.port(), tls: tls(policy.anchors, policy.revocation, None)? };
+    let target =
+        Target { address, name: authority.fqdn().clone(), port: address.port(), tls: tls(policy.anchors, policy.revocation, None)? };
     let account = crate::files::read_private(&layout.file(Layout::ACCOUNT))?;
     let key = Key::generate()?;
     let request = pki::certificate_request(&key, std::slice::from_ref(server))?;
@@ -164,6 +168,12 @@ pub(crate) async fn renew(layout: &Layout, holdings: &Holdings, joined_at: Socke
 impl args::Serving {
     /// The same, on the addresses that were taken.
     fn at(&self, taken: Taken) -> Self {
-        Self { listen: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https), json: self.json, log_format: self.log_format }
+        Self {
+            listen: Some(taken.sip),
+            servers: Some(taken.servers),
+            https: Some(taken.https),
+            json: self.json,
+            log_format: self.log_format,
+        }
     }
 }

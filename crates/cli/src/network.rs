@@ -25,7 +25,9 @@ pub(crate) fn server(data: &Data, command: &Server) -> anyhow::Result<()> {
         Server::Add { name, role, pool, admin } => {
             let added = ask(client(data)?.add_server(name, role.as_str(), pool.as_ref()))?;
             if admin.json {
-                return output::say_json(&serde_json::json!({ "join": added.join.expose(), "version": added.version, "expires": added.expires }));
+                return output::say_json(
+                    &serde_json::json!({ "join": added.join.expose(), "version": added.version, "expires": added.expires }),
+                );
             }
             output::say(format!(
                 "{name} is listed (topology version {}). On its machine, before {}, run:\n\n  verbund join {}\n\nThe string is a secret, and good once.\n",
@@ -125,7 +127,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let faults = topology::Topology::parse(&read(file)?).err().map(|faults| faults.0).unwrap_or_default();
     if json {
-        let fault = |fault: &topology::Fault| serde_json::json!({ "line": fault.line, "column": fault.column, "fault": fault.rule.to_string() });
+        let fault =
+            |fault: &topology::Fault| serde_json::json!({ "line": fault.line, "column": fault.column, "fault": fault.rule.to_string() });
         output::say_json(&serde_json::json!({ "ok": faults.is_empty(), "faults": faults.iter().map(fault).collect::<Vec<_>>() }))?;
     } else {
         let line = |fault: &topology::Fault| format!("{}:{}:{}: {}\n", file.display(), fault.line, fault.column, fault.rule);
@@ -153,5 +156,7 @@ fn status(data: &Data, admin: &Admin) -> anyhow::Result<()> {
 fn row(member: &Member) -> Vec<String> {
     let seen = member.seen_seconds_ago.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds} s ago"));
     let (topology, lag) = (member.topology.to_string(), member.lag.to_string());
-    [&member.name, &member.roles.join(", "), &member.state, &topology, &lag, &seen, &member.certificate_until].map(|cell| printable(cell)).into()
+    [&member.name, &member.roles.join(", "), &member.state, &topology, &lag, &seen, &member.certificate_until]
+        .map(|cell| printable(cell))
+        .into()
 }

@@ -251,7 +251,9 @@ fn decision(record: &DecisionRecord) -> Decision {
 
 /// A change begun is carried through, though whoever asked for it is gone: a user removed from the store but not from the
 /// core would stay signed in.
-pub(super) fn to_the_end<T: Send + 'static>(change: impl Future<Output = Result<T, Problem>> + Send + 'static) -> Answer<'static, Result<T, Problem>> {
+pub(super) fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Answer<'static, Result<T, Problem>> {
     let change = tokio::spawn(change);
     Box::pin(async { change.await.unwrap_or_else(|_| Err(Problem::unavailable("the change broke off", "look at the server's log"))) })
 }
@@ -265,12 +267,7 @@ impl Admin for Desk {
         Box::pin(async { Ok(self.known_users().iter().map(|user| admin::User { aor: self.aor(user).to_string() }).collect()) })
     }
 
-    fn add_user(
-        &self,
-        user: UserName,
-        password: Option<admin::Password>,
-        pool: Option<Fqdn>,
-    ) -> Answer<'_, Result<Created, Problem>> {
+    fn add_user(&self, user: UserName, password: Option<admin::Password>, pool: Option<Fqdn>) -> Answer<'_, Result<Created, Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.add(user, password, pool).await })
     }
