@@ -47,7 +47,9 @@ impl Ports {
         let listed = listed.unwrap_or_default();
         let (sip, sip_at) = take(asked.sip.or(listed.sip).unwrap_or(SIP_DEFAULT))?;
         let (https, https_at) = take(asked.https.or(listed.https).unwrap_or(HTTPS_DEFAULT))?;
-        let (servers, servers_at) = match asked.servers.or(listed.servers) {
+        // The port for servers gives way to what was asked for: it is published again where it then is.
+        let in_the_way = |address: &SocketAddr| *address == sip_at || *address == https_at;
+        let (servers, servers_at) = match asked.servers.or(listed.servers.filter(|address| !in_the_way(address))) {
             Some(address) => take(address)?,
             None => take_near(sip_at)?,
         };

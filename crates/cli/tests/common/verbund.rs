@@ -100,6 +100,18 @@ impl Verbund {
     pub fn up_at(data: &Path, args: &[&str]) -> Self {
         let mut command = program();
         command.args(["up", "--json", "--data"]).arg(data).args(args);
+        Self::launch(command)
+    }
+
+    /// A server that joins with this string.
+    pub fn join(string: &str, data: &Path) -> Self {
+        let (sip, https) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let mut command = program();
+        command.args(["join", string, "--json", "--listen", &sip, "--https", &https, "--data"]).arg(data);
+        Self::launch(command)
+    }
+
+    fn launch(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = follow(child.stderr.take().unwrap());
         let (send, lines) = mpsc::channel();

@@ -8,5 +8,6 @@ mod common;
 mod audit;
 mod commands;
 mod errors;
+mod network;
 mod signals;
 mod starts;

@@ -68,7 +68,7 @@ fn the_ready_line_has_everything_a_script_needs() {
     let args = ["--listen", &sip, "--https", &https, "--domain", "Contoso.Example", "--user", "carol", "--user", "Dave", "--user", "carol"];
     let server = Verbund::up_at(&data, &args);
     let keys: Vec<&str> = server.ready.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut expected = vec!["domain", "server_name", "sip", "https", "ca", "data", "users"];
+    let mut expected = vec!["domain", "server_name", "sip", "servers", "https", "ca", "data", "users"];
     expected.sort_unstable();
     let mut sorted = keys.clone();
     sorted.sort_unstable();
@@ -210,7 +210,8 @@ fn secrets_are_the_owners_alone_and_passwords_are_in_the_account_files_only() {
 
     let mut all = Vec::new();
     files(&data, &mut all);
-    let public = ["ca.pem", "ca/root.pem", "ca/issuing.pem", "server/chain.pem"].map(|name| data.join(name));
+    let public =
+        ["ca.pem", "ca/root.pem", "ca/issuing.pem", "ca/users.pem", "ca/documents.pem", "server/chain.pem"].map(|name| data.join(name));
     for path in &all {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, if public.contains(path) { 0o644 } else { 0o600 }, "{}", path.display());

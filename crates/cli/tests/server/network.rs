@@ -1,0 +1,187 @@
+//! Several servers of one organisation, each a process of its own that knew nothing but a join string.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{
+    phone::{Phone, SDP},
+    verbund::{PATIENCE, Verbund, complaint, ends, free_port, program},
+};
+
+/// An authority that is a front end too, and a second front end.
+struct Network {
+    dir: TempDir,
+    authority: Verbund,
+    second: Verbund,
+    /// The string that the second joined with.
+    string: String,
+}
+
+fn add(authority: &Verbund, name: &str) -> String {
+    authority.json(&["server", "add", name])["join"].as_str().unwrap().to_owned()
+}
+
+impl Network {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Verbund::up(&dir.path().join("authority"), &[]);
+        let string = add(&authority, "fe2.verbund.test");
+        let second = Verbund::join(&string, &dir.path().join("second"));
+        Self { dir, authority, second, string }
+    }
+
+    /// A user at home on the second server, signed in there.
+    fn carla(&self) -> Phone {
+        let made = self.authority.json(&["user", "add", "carla", "--pool", "fe2.verbund.test"]);
+        wait_until("the second server knows carla", || self.second.command(&["user", "list"]).contains("carla"));
+        let mut phone = Phone::connect(&self.second, "carla", made["password"].as_str().unwrap());
+        assert_eq!(phone.register(600), 200, "carla signs in at home");
+        phone
+    }
+
+    fn member(&self, name: &str) -> Value {
+        let members = self.authority.json(&["topology", "status"]);
+        members.as_array().unwrap().iter().find(|member| member["name"] == name).cloned().unwrap_or_default()
+    }
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A join that must fail; what it complains of.
+fn refused(string: &str, data: &std::path::Path) -> String {
+    let (sip, https) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let output = ends(program().args(["join", string, "--json", "--listen", &sip, "--https", &https, "--data"]).arg(data));
+    let (code, said) = complaint(&output);
+    assert_eq!(code, 1, "{said}");
+    assert!(!data.join("member.toml").exists(), "nothing is left behind");
+    said
+}
+
+#[test]
+fn p9_a_server_joins_with_one_string_and_users_of_both_write_and_call() {
+    let network = Network::new();
+    assert_eq!(network.second.said("server_name"), "fe2.verbund.test");
+    let (mut carla, mut alice) = (network.carla(), Phone::signed_in(&network.authority, "alice"));
+    let request = |phone: &mut Phone| phone.next_request();
+    // A message each way, over the link between the servers.
+    for (from, to) in [(true, "sip:carla@verbund.test"), (false, "sip:alice@verbund.test")] {
+        let (writer, reader) = if from { (&mut alice, &mut carla) } else { (&mut carla, &mut alice) };
+        let reading = thread::scope(|scope| {
+            let reading = scope.spawn(move || {
+                let message = request(reader);
+                reader.answer(&message, "200 OK", "", "");
+                message
+            });
+            assert_eq!(writer.write(to, "hello"), 200);
+            reading.join().unwrap()
+        });
+        let asserted = reading.first(sip::Name::PAssertedIdentity).unwrap().to_owned();
+        assert!(asserted.contains(if from { "sip:alice@verbund.test" } else { "sip:carla@verbund.test" }), "{asserted}");
+    }
+    // A call, ended by the caller.
+    alice.invite("sip:carla@verbund.test", SDP);
+    let invite = carla.next_request();
+    carla.answer(&invite, "200 OK", "Content-Type: application/sdp\r\n", SDP);
+    let answer = alice.final_response();
+    assert_eq!(answer.status().unwrap().code(), 200);
+    let call = alice.establish(&answer);
+    assert_eq!(carla.next_request().method(), "ACK");
+    thread::scope(|scope| {
+        let ending = scope.spawn(|| {
+            let bye = carla.next_request();
+            assert_eq!(bye.method(), "BYE");
+            carla.answer(&bye, "200 OK", "", "");
+        });
+        assert_eq!(alice.hang_up(&call), 200);
+        ending.join().unwrap();
+    });
+}
+
+#[test]
+fn n5_a_revoked_server_is_cut_off_and_cannot_come_back_by_itself() {
+    let network = Network::new();
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    let revoked = network.authority.json(&["cert", "revoke", "fe2.verbund.test"]);
+    assert_eq!((&revoked["members"], &revoked["acknowledged"]), (&1.into(), &1.into()), "{revoked}");
+    network.authority.wait_for_log("was revoked");
+    wait_until("no link is up", || {
+        let status = network.authority.json(&["status"]);
+        status["links"].as_array().unwrap().iter().all(|link| link["state"] != "up")
+    });
+    let decisions = network.authority.json(&["decisions"]);
+    let refused = decisions.as_array().unwrap().iter().any(|one| one["verdict"] == "refused" && one["evidence"]["rule"] == "revoked");
+    assert!(refused, "the reason is on record");
+}
+
+#[test]
+fn n15_a_server_taken_out_of_the_topology_is_cut_off_though_its_certificate_is_good() {
+    let network = Network::new();
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    network.authority.json(&["topology", "remove", "fe2.verbund.test"]);
+    network.authority.wait_for_log("not_in_topology");
+    assert!(network.authority.json(&["status"])["links"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn n33_a_join_string_is_good_once_and_for_one_organisation() {
+    let network = Network::new();
+    let dir = network.dir.path();
+    let used = refused(&network.string, &dir.join("third"));
+    assert!(used.contains("ticket"), "{used}");
+    let cut = refused(&network.string[..network.string.len() - 9], &dir.join("third"));
+    assert!(cut.contains("damaged"), "{cut}");
+    let other = Verbund::up(&dir.join("other"), &[]);
+    let foreign = refused(&with_address_of(&add(&network.authority, "fe3.verbund.test"), &other), &dir.join("third"));
+    assert!(foreign.contains("root"), "{foreign}");
+}
+
+/// The same string, leading to somebody else: what a liar in the DNS or on the way could do.
+fn with_address_of(string: &str, other: &Verbund) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let (prefix, coded) = string.rsplit_once(':').unwrap();
+    let mut parts: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(coded).unwrap()).unwrap();
+    parts["address"] = other.said("https").into();
+    format!("{prefix}:{}", URL_SAFE_NO_PAD.encode(parts.to_string()))
+}
+
+#[test]
+fn members_go_on_without_the_authority_and_catch_up() {
+    let mut network = Network::new();
+    let data = network.authority.data();
+    let mut carla = network.carla();
+    let (sip, https) = (network.authority.said("sip").to_owned(), network.authority.said("https").to_owned());
+    network.authority.signal("KILL");
+    network.authority.wait();
+    // The second server serves its own, also after a start of its own.
+    carla.register(0);
+    let second = network.second.data();
+    assert_eq!(
+        std::mem::replace(&mut network.second, Verbund::up_at(&data, &["--listen", &sip, "--https", &https])).stop().code(),
+        Some(0)
+    );
+    let authority = std::mem::replace(&mut network.second, Verbund::up(&second, &[]));
+    network.authority = authority;
+    assert_eq!(network.second.said("server_name"), "fe2.verbund.test");
+    network.authority.json(&["user", "add", "dora", "--pool", "fe2.verbund.test"]);
+    wait_until("the second server has caught up", || network.second.command(&["user", "list"]).contains("dora"));
+    wait_until("nothing lags", || network.member("fe2.verbund.test")["lag"] == 0);
+}
+
+#[test]
+fn what_concerns_the_organisation_is_told_to_be_elsewhere_by_a_member() {
+    let network = Network::new();
+    let (code, said) = complaint(&network.second.try_command(&["user", "add", "erna"]));
+    assert_eq!(code, 1);
+    assert!(said.contains("sip.verbund.test"), "{said}");
+}
