@@ -192,17 +192,28 @@ impl Prepared {
     /// The store, or a document that cannot be signed.
     pub async fn prepare(ca: Ca, store: &Embedded, own: &Fqdn, domain: &str, now: SystemTime) -> Result<Self, Fault> {
         ca.sign_due_lists(store, now).await?;
-        let lists: Vec<Vec<u8>> = store.lists().await?.into_iter().map(|list| list.der).collect();
+        // Lists of CAs of before stay in the store, and say nothing any more.
+        let listers: Vec<String> = ca.listers().iter().map(Lister::key).collect();
+        let kept = store.lists().await?.into_iter().filter(|list| listers.contains(&list.issuer));
+        let lists: Vec<Vec<u8>> = kept.map(|list| list.der).collect();
         let bundle = fresh_bundle(&ca, store, now).await?;
         let topology = signed_topology(&ca, store, now).await?;
         let believed = |text: String| Believed { text, at: now };
         let root = Fingerprint::of(ca.authority.root());
         let mut holdings = Holdings::begin(root, believed(bundle), &lists, believed(topology))?;
-        let put = records(store, holdings.topology(), own, domain).await?;
-        let revision = put.revision;
-        holdings.take(&Update::Users { revision, from_scratch: true, more: false, put: put.records, gone: Vec::new() }, now)?;
+        tell_users(&mut holdings, store, own, domain, now).await?;
         Ok(Self { ca: Arc::new(ca), holdings })
     }
+}
+
+/// Puts the users that the store has into the holdings of the authority's own server, before it runs.
+///
+/// # Errors
+/// The store.
+pub async fn tell_users(holdings: &mut Holdings, store: &Embedded, own: &Fqdn, domain: &str, now: SystemTime) -> Result<(), Fault> {
+    let Records { records: put, revision } = records(store, holdings.topology(), own, domain).await?;
+    holdings.take(&Update::Users { revision, from_scratch: true, more: false, put, gone: Vec::new() }, now)?;
+    Ok(())
 }
 
 async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<String, Fault> {

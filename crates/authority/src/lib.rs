@@ -27,7 +27,7 @@ use pki::{Fingerprint, Fqdn};
 use store::Embedded;
 use tokio::sync::Mutex as AsyncMutex;
 
-pub use documents::{Ca, Prepared};
+pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 

@@ -198,6 +198,8 @@ impl Organisation {
             added.push((user.clone(), password));
             self.users = self.store.users().await?;
         }
+        let Self { manifest: Manifest { domain, server_name }, holdings, store, .. } = self;
+        authority::tell_users(holdings, store, server_name, domain.as_str(), now).await?;
         Ok(added)
     }
 }
