@@ -20,7 +20,7 @@ use crate::{
     answer::Answer,
     counters::{Counters, Figures},
     decide::Decision,
-    links::{Action, LinkLimits, LinkStatus, Links},
+    links::{LinkLimits, Links},
     place::Place,
     route::Journey,
     session::Session,
@@ -116,9 +116,9 @@ pub struct Node {
     domain: String,
     sent_by: String,
     /// What servers call us.
-    sent_by_to_servers: Arc<str>,
+    pub(crate) sent_by_to_servers: Arc<str>,
     /// What phones may call us besides, wherever we stand.
-    also_named: Vec<String>,
+    pub(crate) also_named: Vec<String>,
     pub(crate) place: Place,
     pub(crate) links: Links,
     limits: Limits,
@@ -131,8 +131,8 @@ pub struct Node {
     /// Connections on which nobody may have signed in yet, by the time they were opened.
     newcomers: VecDeque<(Instant, Flow)>,
     /// Connections to be opened: told before anything is sent over them.
-    connects: VecDeque<Output>,
-    output: VecDeque<Output>,
+    pub(crate) connects: VecDeque<Output>,
+    pub(crate) output: VecDeque<Output>,
     pub(crate) counters: Counters,
 }
 
@@ -211,23 +211,6 @@ impl Node {
         self.sessions.insert(flow, session);
     }
 
-    /// A server proved its name, on a connection that either side opened.
-    fn link(&mut self, flow: Flow, name: &Fqdn, peer: Peer, arrival: &Arrival, now: Instant) {
-        match self.links.handle_connected(flow, name, now, self.proxy.random()) {
-            Ok(server) => {
-                let mut session = Session::new(peer, arrival, Arc::clone(&self.sent_by_to_servers));
-                session.server = Some(server);
-                self.sessions.insert(flow, session);
-                self.proxy.handle_link(flow);
-            }
-            Err(reason) => {
-                tracing::warn!(flow = flow.0, server = %name, reason, "a server's connection is closed");
-                self.close(flow, reason);
-            }
-        }
-        self.follow_up(now);
-    }
-
     /// What a phone can find us by again: the name it asked for, if that is ours, else the address it reached. A phone that was
     /// told an address may have no way to resolve our name.
     fn reached_as(&self, arrival: &Arrival) -> Arc<str> {
@@ -265,32 +248,6 @@ impl Node {
             self.carry_out(request, decision, now);
         }
         self.follow_up(now);
-    }
-
-    /// What the parts want of each other after an event: requests that look for another server, links to be opened or ended.
-    fn follow_up(&mut self, now: Instant) {
-        self.obey_links(now);
-        while let Some(wanted) = self.proxy.poll_wanted() {
-            let flow = self.way(&wanted.server, wanted.size, now);
-            self.proxy.reached(wanted, flow, now);
-        }
-    }
-
-    /// Carries out what is to be done about links.
-    pub(crate) fn obey_links(&mut self, now: Instant) {
-        while let Some(action) = self.links.poll_action() {
-            match action {
-                Action::Connect { flow, server, addresses } => {
-                    self.connects.push_back(Output::Connect { flow, server: Fqdn::clone(&server), addresses });
-                }
-                Action::Ask { flow, bytes } => self.output.push_back(Output::Send { flow, bytes }),
-                Action::Close { flow, reason } => {
-                    tracing::info!(flow = flow.0, reason, "a link is closed");
-                    self.close(flow, reason);
-                    self.handle_closed(flow, now);
-                }
-            }
-        }
     }
 
     fn carry_out(&mut self, request: NewRequest, decision: Decision, now: Instant) {
@@ -363,7 +320,7 @@ impl Node {
         }
     }
 
-    fn close(&mut self, flow: Flow, reason: &'static str) {
+    pub(crate) fn close(&mut self, flow: Flow, reason: &'static str) {
         self.output.push_back(Output::Close { flow, reason });
     }
 
@@ -392,7 +349,7 @@ impl Node {
         known
     }
 
-    fn cut(&mut self, user: &UserName, reason: &'static str, now: Instant) {
+    pub(crate) fn cut(&mut self, user: &UserName, reason: &'static str, now: Instant) {
         self.registrar.drop_user(user);
         self.challenger.forget(user);
         let flows: Vec<Flow> = self.sessions.iter().filter(|(_, session)| session.is_signed_in(user)).map(|(flow, _)| *flow).collect();
@@ -400,62 +357,6 @@ impl Node {
             self.close(flow, reason);
             self.handle_closed(flow, now);
         }
-    }
-
-    /// A new published topology is in force: domains, media, pools and roles go by it from now on, and links to servers that it
-    /// does not list are closed (row N15).
-    pub fn handle_topology(&mut self, topology: Arc<Topology>, now: Instant) {
-        let name = Arc::clone(&self.place.name);
-        self.place = Place::new(&topology, &name);
-        self.proxy.set_media(topology.media());
-        self.proxy.set_aliases(self.aliases(&topology));
-        self.links.handle_topology(&topology, &self.place, now);
-        self.topology = topology;
-        self.follow_up(now);
-    }
-
-    /// What means us in a Route besides our name.
-    fn aliases(&self, topology: &Topology) -> Vec<String> {
-        let domains = std::iter::once(self.domain.clone()).chain(topology.domains().iter().map(Fqdn::to_string));
-        let pool = self.place.pool.iter().map(Fqdn::to_string);
-        domains.chain(pool).chain(self.also_named.iter().cloned()).collect()
-    }
-
-    /// Every user of the organisation and their home pool; takes the place of what was told before. Whoever had their home here
-    /// and has it elsewhere now, or none at all, is cut off.
-    pub fn set_homes(&mut self, homes: HashMap<UserName, Fqdn>, now: Instant) {
-        let before = std::mem::replace(&mut self.homes, homes);
-        let moved = before.into_iter().filter(|(_, pool)| self.place.pool.as_ref() == Some(pool));
-        let moved: Vec<UserName> = moved.map(|(user, _)| user).filter(|user| !self.has_home_here(user)).collect();
-        for user in moved {
-            self.cut(&user, "the user's home is elsewhere now", now);
-        }
-    }
-
-    /// One user's home pool, new or changed.
-    pub fn put_home(&mut self, user: UserName, pool: Fqdn, now: Instant) {
-        let was_here = self.has_home_here(&user);
-        self.homes.insert(user.clone(), pool);
-        if was_here && !self.has_home_here(&user) {
-            self.cut(&user, "the user's home is elsewhere now", now);
-        }
-    }
-
-    /// The user is no longer one of the organisation.
-    pub fn remove_home(&mut self, user: &UserName, now: Instant) {
-        if self.homes.remove(user).is_some() {
-            self.cut(user, "the user has no home any more", now);
-        }
-    }
-
-    fn has_home_here(&self, user: &UserName) -> bool {
-        self.homes.get(user).is_some_and(|pool| self.place.pool.as_ref() == Some(pool))
-    }
-
-    /// The links with other servers, for status and metrics.
-    #[must_use]
-    pub fn links(&self) -> Vec<LinkStatus> {
-        self.links.status()
     }
 
     /// Who can be reached right now.

@@ -148,10 +148,10 @@ impl Node {
         }
     }
 
-    /// The other servers of this pool, each of which may have a phone of the user's. Whoever cannot be reached has none: its
-    /// connections are gone like the one with us.
+    /// The other servers of this pool, each of which may have a phone of the user's. Whoever cannot be reached is taken to have
+    /// none: a call must not wait for a server that is gone.
     fn mates(&self, user: &UserName, request: &Message) -> Vec<Stop> {
-        let linked = self.place.mates.iter().filter(|mate| self.links.is_linked(mate));
+        let linked = self.place.mates.iter().filter(|mate| self.links.is_up(mate));
         linked.map(|mate| Stop { any_of: vec![Arc::clone(mate)], uri: self.uri_for(user, request) }).collect()
     }
 

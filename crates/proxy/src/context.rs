@@ -248,18 +248,28 @@ impl Context {
         let Some(branch) = self.branches.get_mut(index).filter(|branch| branch.state == BranchState::Looking) else {
             return Fate::Stays;
         };
+        let deadline = branch.deadline;
         if let Some(flow) = flow {
             branch.state = if invite && branch.deadline <= now { BranchState::Abandoned } else { BranchState::Done };
             if let (Some(rest), Some(message)) = (branch.rest.take(), self.message()) {
                 let Rest { target, plan, breadth } = *rest;
                 let target = Target { hop: NextHop::Server { name: wanted.server, flow }, ..target };
                 self.start_branch(&message, target, &plan, breadth, desk, now);
+                self.inherit(deadline);
             }
         } else if !self.looks_on(index, desk) {
             self.branches[index].state = BranchState::Done;
             self.consider(Best::unreachable(), desk);
         }
         self.conclude(desk, now)
+    }
+
+    /// A request that began anew must be answered while its caller waits: the time that is gone is gone. A call is not bound
+    /// by it, since its caller hears that it goes on.
+    fn inherit(&mut self, deadline: Instant) {
+        if let Some(branch) = self.branches.last_mut().filter(|_| !self.is_invite) {
+            branch.deadline = deadline;
+        }
     }
 
     /// A final failure joins the others (RFC 3261 §16.7 steps 5 and 6).

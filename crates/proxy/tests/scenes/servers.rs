@@ -57,6 +57,20 @@ fn a_server_that_is_lost_before_it_said_anything_makes_room_for_the_next() {
 }
 
 #[test]
+fn a_request_that_begins_anew_is_answered_while_its_caller_waits() {
+    let mut scene = scene();
+    asked(&mut scene, &Ask::new("MESSAGE"));
+    scene.pass(20);
+    scene.close(FE2);
+    find(&mut scene, "fe3", Some(FE3));
+    scene.expect_method(FE3, "MESSAGE");
+    scene.pass(9);
+    scene.silence();
+    scene.pass(1);
+    scene.expect_status(ALICE, 480);
+}
+
+#[test]
 fn a_server_that_answers_503_makes_room_for_the_next() {
     let mut scene = scene();
     let sent = asked(&mut scene, &Ask::invite());

@@ -3,11 +3,16 @@
 //!
 //! It decides and remembers; `Node` carries out what [`Links::poll_action`] says.
 
+mod limits;
+mod status;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -21,75 +26,8 @@ use crate::{
     probe::Probe,
 };
 
-/// One link with another server, or the wait for one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LinkStatus {
-    /// Who proved this name, or has to.
-    pub server: Fqdn,
-    /// The connection, if there is one or one is being made.
-    pub flow: Option<Flow>,
-    /// How far it is.
-    pub state: LinkState,
-    /// Whether we opened it.
-    pub dialled: bool,
-}
-
-/// How far a link is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum LinkState {
-    /// Being opened, or open and not answered yet: in TLS 1.3 whoever calls is done before the other side has judged.
-    Connecting,
-    /// The other side answered; since then.
-    Up(Instant),
-    /// It failed, and is not tried again before then unless somebody needs it.
-    Waiting(Instant),
-}
-
-/// How many links there are, how often they are looked at, and how soon they are tried again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct LinkLimits {
-    /// Connections with one server, whoever opened them. More are closed.
-    pub links_per_server_max: usize,
-    /// Servers to which a link is kept open although nobody needs it right now. In a larger organisation the others are
-    /// dialled when they are needed.
-    pub kept_servers_max: usize,
-    /// A link on which nothing was heard for so long is asked whether somebody is there.
-    pub check_after: Duration,
-    /// How long the answer may take; then the link is dead.
-    pub check_within: Duration,
-    /// The first wait after a failure; each further one doubles it.
-    pub wait_min: Duration,
-    /// The longest wait.
-    pub wait_max: Duration,
-    /// Who needs a server whose link failed longer ago than this need not wait for the next try.
-    pub wait_when_needed: Duration,
-}
-
-impl LinkLimits {
-    /// A dead server is noticed in 15 s: half of what a request waits for its answer.
-    pub const DEFAULT: Self = Self {
-        links_per_server_max: 4,
-        kept_servers_max: 32,
-        check_after: Duration::from_secs(10),
-        check_within: Duration::from_secs(5),
-        wait_min: Duration::from_secs(1),
-        wait_max: Duration::from_secs(60),
-        wait_when_needed: Duration::from_secs(1),
-    };
-
-    /// How long to wait after so many failures in a row: doubled each time, and somewhere between half of that and all of it,
-    /// so that not everybody comes back at once.
-    fn wait(&self, failures: u32, random: u64) -> Duration {
-        let doubled = self.wait_min.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.wait_max);
-        doubled / 2 + doubled.mul_f64((random >> 11) as f64 / (1_u64 << 54) as f64)
-    }
-}
-
-impl Default for LinkLimits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
+pub use limits::LinkLimits;
+pub use status::{LinkState, LinkStatus};
 
 /// What is to be done about links.
 #[derive(Debug)]
@@ -383,12 +321,6 @@ impl Links {
             links.chain(waiting).collect::<Vec<_>>()
         };
         self.servers.iter().flat_map(of).collect()
-    }
-}
-
-impl LinkStatus {
-    fn of(server: &Fqdn, flow: Option<Flow>, state: LinkState, dialled: bool) -> Self {
-        Self { server: server.clone(), flow, state, dialled }
     }
 }
 
