@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use pki::{Fingerprint, Fqdn, IssuerKind, Serial};
+use pki::{Fqdn, Serial};
 use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
@@ -137,11 +137,6 @@ impl Authority {
         let now = SystemTime::now();
         self.store.acting_as(by).revoke(&certificate.serial, reason, now).await?;
         self.publish_lists_of(std::slice::from_ref(certificate), now).await
-    }
-
-    /// Which of our CAs this certificate is of.
-    pub(crate) fn issuer_kind(&self, issuer: Fingerprint) -> Option<IssuerKind> {
-        self.ca.authority.issuing_authorities().find(|ca| Fingerprint::of(ca.certificate()) == issuer).map(pki::IssuingAuthority::kind)
     }
 }
 

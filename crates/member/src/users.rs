@@ -84,13 +84,12 @@ impl Users {
     pub fn take(&mut self, revision: u64, from_scratch: bool, put: &[UserRecord], gone: &[String]) -> Result<UsersChange, UsersFault> {
         let put = put.iter().map(read).collect::<Result<HashMap<_, _>, _>>()?;
         let gone = gone.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut change = UsersChange::default();
-        change.gone = if from_scratch {
+        let gone = if from_scratch {
             self.users.keys().filter(|name| !put.contains_key(*name)).cloned().collect()
         } else {
             gone.into_iter().filter(|name| self.users.contains_key(name)).collect()
         };
-        change.put = put.into_iter().filter(|(name, homed)| self.users.get(name) != Some(homed)).collect();
+        let change = UsersChange { gone, put: put.into_iter().filter(|(name, homed)| self.users.get(name) != Some(homed)).collect() };
         let made = change.put.iter().filter(|(name, _)| !self.users.contains_key(name)).count();
         if self.users.len() + made - change.gone.len() > USERS_MAX {
             return Err(UsersFault::TooMany);
