@@ -1,5 +1,5 @@
 //! What was written (TOML) becomes what it means. What can be said only about the whole is in
-//! [`check`](crate::check).
+//! `check`.
 
 use std::{net::SocketAddr, ops::Range};
 

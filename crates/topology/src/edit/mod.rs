@@ -2,7 +2,7 @@
 //! out, every other byte stays as it was written.
 //!
 //! Each change raises `version` by one and gives a text that [`Topology::parse`] takes, or says why
-//! it cannot. Where things stand in the text is found by [`place`].
+//! it cannot. Where things stand in the text is found by `place`.
 
 mod fault;
 mod place;
