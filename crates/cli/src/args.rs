@@ -195,8 +195,13 @@ pub(crate) enum Topology {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Prints the topology in force
-    Show(Admin),
+    /// Prints the topology of a version
+    Show {
+        /// The version [default: the one in force]
+        version: Option<u64>,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Lists the versions published so far
     History(Admin),
     /// Shows what changed between two versions
@@ -208,13 +213,21 @@ pub(crate) enum Topology {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Prints the signed topology in force (JWS)
-    Export(Admin),
+    /// Prints the topology of a version as it was signed (JWS)
+    Export {
+        /// The version [default: the one in force]
+        version: Option<u64>,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Draws a file, or the topology in force, as SVG
     Graph {
         /// The file [default: the topology in force]
         #[arg(value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
+        /// Where the picture is written [default: standard output]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        out: Option<PathBuf>,
     },
     /// Shows which version is in force at each member, and how far it lags
     Status(Admin),

@@ -9,10 +9,13 @@ use web::admin::{Member, PublishedTopology, Spread};
 
 use crate::{
     args::{Admin, Data, Server, Topology},
+    files,
     output::{self, Paint, printable, table},
     remote::{answer, ask, client},
 };
 
+/// Exit code when there was nothing to judge.
+const UNREADABLE: u8 = 2;
 /// How many versions are listed.
 const HISTORY: usize = 100;
 
@@ -80,8 +83,8 @@ pub(crate) fn topology(data: &Data, command: &Topology) -> anyhow::Result<ExitCo
             let spread = ask(client(data)?.publish(read(file)?))?;
             answer(admin, &spread, |_| published(&spread))?;
         }
-        Topology::Show(admin) => {
-            let topology = ask(client(data)?.topology(None))?;
+        Topology::Show { version, admin } => {
+            let topology = ask(client(data)?.topology(*version))?;
             answer(admin, &topology, |_| topology.document.clone())?;
         }
         Topology::History(admin) => {
@@ -95,16 +98,20 @@ pub(crate) fn topology(data: &Data, command: &Topology) -> anyhow::Result<ExitCo
             let text = topology::diff((&names[0], &older.document), (&names[1], &newer.document));
             answer(admin, &serde_json::json!({ "from": older.version, "to": newer.version, "diff": text }), |_| text.clone())?;
         }
-        Topology::Export(admin) => {
-            let topology = ask(client(data)?.topology(None))?;
+        Topology::Export { version, admin } => {
+            let topology = ask(client(data)?.topology(*version))?;
             answer(admin, &topology, |_| format!("{}\n", topology.signed))?;
         }
-        Topology::Graph { file } => {
+        Topology::Graph { file, out } => {
             let text = match file {
                 Some(file) => read(file)?,
                 None => ask(client(data)?.topology(None))?.document,
             };
-            output::say(topology::graph(&topology::Topology::parse(&text)?))?;
+            let picture = topology::graph(&topology::Topology::parse(&text)?);
+            match out {
+                Some(out) => files::write(out, picture, files::Readers::Everyone)?,
+                None => output::say(picture)?,
+            }
         }
         Topology::Status(admin) => status(data, admin)?,
         Topology::Remove { name, admin } => {
@@ -125,7 +132,14 @@ fn read(file: &Path) -> anyhow::Result<String> {
 
 /// Every fault with its place, as compilers print them; exit code 1 if there is one.
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let faults = topology::Topology::parse(&read(file)?).err().map(|faults| faults.0).unwrap_or_default();
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(error) => {
+            output::complain(&error);
+            return Ok(ExitCode::from(UNREADABLE));
+        }
+    };
+    let faults = topology::Topology::parse(&text).err().map(|faults| faults.0).unwrap_or_default();
     if json {
         let fault =
             |fault: &topology::Fault| serde_json::json!({ "line": fault.line, "column": fault.column, "fault": fault.rule.to_string() });
