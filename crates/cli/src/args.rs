@@ -198,6 +198,7 @@ pub(crate) enum Topology {
     /// Prints the topology of a version
     Show {
         /// The version [default: the one in force]
+        #[arg(id = "of", value_name = "VERSION")]
         version: Option<u64>,
         #[command(flatten)]
         admin: Admin,
@@ -216,6 +217,7 @@ pub(crate) enum Topology {
     /// Prints the topology of a version as it was signed (JWS)
     Export {
         /// The version [default: the one in force]
+        #[arg(id = "of", value_name = "VERSION")]
         version: Option<u64>,
         #[command(flatten)]
         admin: Admin,
@@ -336,4 +338,16 @@ pub(crate) enum Sip {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_are_called_the_same() {
+        Args::command().debug_assert();
+    }
 }
