@@ -4,13 +4,18 @@ use anyhow::bail;
 
 use crate::shell::{command, output_of, root, say, step, succeeds, target};
 
-/// Debian 12's names. The phones and tools first, then what leads them.
-const DEBIAN: [&str; 14] = [
+/// Debian 12's names. The phones and tools first, then the programs that fetch certificates, then what leads them.
+const DEBIAN: [&str; 19] = [
     "baresip-core",
     "linphone-cli",
     "sip-tester",
     "tshark",
     "socat",
+    "certbot",
+    "lego",
+    "uacme",
+    "strongswan-pki",
+    "libstrongswan-standard-plugins",
     "openssl",
     "curl",
     "ca-certificates",

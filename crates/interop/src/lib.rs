@@ -6,6 +6,7 @@
 
 mod baresip;
 mod capture;
+mod enrolling;
 mod lab;
 mod libre;
 mod linphone;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use baresip::{Baresip, Media};
 pub use capture::{Capture, Wire, entropy_of};
+pub use enrolling::{Enroller, Enrolling, Fetched, NotFetched, Ticket};
 pub use lab::Lab;
 pub use libre::Libre;
 pub use linphone::Linphone;

@@ -13,8 +13,8 @@ pub enum Purpose {
     Server,
     /// To be a user or a user's device.
     Client,
-    /// To sign the documents that members believe: topology and trust bundle. A purpose of our own,
-    /// so that the key of no server and no user can ever sign one.
+    /// To sign the documents that members believe: topology and trust bundle. A purpose that our CAs
+    /// give to nobody else, so that the key of no server and no user can ever sign one.
     Documents,
 }
 
@@ -25,10 +25,9 @@ pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 pub(crate) const OCSP_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 9];
 /// id-kp-sipDomain (RFC 5924 §3).
 pub(crate) const SIP_DOMAIN: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 20];
-/// 2.25.303141938769694502977793868329150463043, made of the UUID e40f0383-a72c-4ebd-9079-50964dd63c43
-/// (ITU-T X.667): nobody had to be asked for it, and nobody else has it.
-pub(crate) const DOCUMENTS: &[u8] =
-    &[0x69, 0x83, 0xc8, 0x8f, 0x81, 0xe0, 0xf4, 0xf2, 0xe2, 0xba, 0xfb, 0x90, 0xbc, 0xd4, 0x92, 0xe4, 0xee, 0xd8, 0xf8, 0x43];
+/// id-kp-documentSigning (RFC 9336 §3.1). Not one below 2.25: no program written in Go parses a certificate
+/// with an arc of more than 31 bits, so none would talk to our servers.
+pub(crate) const DOCUMENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 36];
 
 impl Purpose {
     /// The content octets of the object identifier.
@@ -40,8 +39,7 @@ impl Purpose {
         }
     }
 
-    /// The extension that gives these purposes. For those that rcgen cannot write: an arc of 128
-    /// bits does not fit its numbers.
+    /// The extension that gives these purposes, for those that rcgen has no name for.
     pub fn extension(purposes: &[Self]) -> CustomExtension {
         extension(&purposes.iter().map(|purpose| purpose.oid()).collect::<Vec<_>>())
     }

@@ -26,6 +26,8 @@ struct State {
     accounts: HashMap<AccountId, (Account, TicketId)>,
     issued: Vec<Issued>,
     revoked: Vec<(Fingerprint, u8)>,
+    /// How often a ticket was asked for.
+    asked: usize,
 }
 
 struct Issued {
@@ -63,6 +65,11 @@ impl Office {
         let state = self.state.lock().unwrap();
         let reasons = state.revoked.iter().map(|(_, reason)| *reason).collect();
         (state.issued.len(), state.issued.iter().filter(|issued| issued.fetched).count(), reasons)
+    }
+
+    /// How often a ticket was asked for: whoever was refused before did not get that far.
+    pub(crate) fn asked(&self) -> usize {
+        self.state.lock().unwrap().asked
     }
 
     /// Takes the accounts of a member away.
@@ -128,7 +135,9 @@ fn now<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
 
 impl Enrolment for Office {
     fn ticket<'a>(&'a self, id: &'a TicketId) -> Answer<'a, Result<Option<Ticket>, Fault>> {
-        now(Ok(self.state.lock().unwrap().tickets.get(id).cloned()))
+        let mut state = self.state.lock().unwrap();
+        state.asked += 1;
+        now(Ok(state.tickets.get(id).cloned()))
     }
 
     fn account_of<'a>(&'a self, key: &'a AccountKey) -> Answer<'a, Result<Option<Account>, Fault>> {
