@@ -227,7 +227,9 @@ async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<Stri
             if is_young && bundle.issuing == ca.issuing() { Ok(held.signed) } else { ca.sign_bundle(store, Some(&link), now).await }
         }
         Err(_) => {
-            let link = HeldBundle { sequence: held.sequence, digest: Fingerprint::of(held.signed.as_bytes()) };
+            // Members link by what the bundle says, not by how it was signed.
+            let unreadable = HeldBundle { sequence: held.sequence, digest: Fingerprint::of(held.signed.as_bytes()) };
+            let link = HeldBundle::unchecked(&held.signed).unwrap_or(unreadable);
             ca.sign_bundle(store, Some(&link), now).await
         }
     }

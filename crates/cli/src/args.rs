@@ -6,7 +6,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 use pki::Fqdn;
 use registrar::UserName;
 
-use crate::{audit, judge};
+use crate::{audit, ca, judge};
 
 /// A SIP server in which trust is the product: every connection encrypted, every peer proved.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Shows the certificates of the running server, and judges any
     #[command(subcommand)]
     Cert(Cert),
+    /// Keeps the root offline: makes it, has it sign, puts what it signed into place
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Lists the newest trust decisions of the running server
     Decisions(Admin),
     /// Shows and verifies the log of what was done, while the server runs or not

@@ -6,6 +6,7 @@
 mod accounts;
 mod args;
 mod audit;
+mod ca;
 mod command;
 mod files;
 mod join;
@@ -18,6 +19,7 @@ mod output;
 mod password;
 mod ports;
 mod remote;
+mod secrets;
 mod up;
 
 use std::process::ExitCode;

@@ -209,6 +209,20 @@ fn a_topology_is_taken_for_no_bundle() {
     assert!(matches!(found, Err(BundleFault::Document(DocumentFault::Kind { .. }))), "{found:?}");
 }
 
+/// The signer's certificate ends after months; the chain of bundles does not.
+#[test]
+fn an_authority_goes_on_where_it_stopped_whoever_signed_then() {
+    let world = World::new("Contoso");
+    let text = world.signer.sign(DocumentKind::Bundle, &world.bundle(7).to_payload().unwrap()).unwrap();
+    let held = world.held(&world.bundle(7));
+    assert_eq!(HeldBundle::unchecked(&text), Some(held));
+    let next = Bundle { previous: Some(held.digest), ..world.bundle(8) };
+    assert!(world.accept(Some(&held), &next, now()).is_ok());
+    for bad in ["", "a.b.c", &text[..text.len() / 2]] {
+        assert_eq!(HeldBundle::unchecked(bad), None);
+    }
+}
+
 #[test]
 fn spiffe_software_finds_the_roots() {
     let world = World::new("Contoso");

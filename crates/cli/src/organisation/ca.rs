@@ -4,12 +4,15 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow, ensure};
 use authority::Ca;
-use pki::{Authority, DocumentSigner, IssuerKind, IssuingPlan, Key, Root, Urls};
-use store::{Embedded, IssuanceLedger as _};
+use pki::{Authority, DocumentSigner, IssuerKind, IssuingAuthority, IssuingPlan, Key, RevocationList, Root, Urls};
+use store::{Embedded, IssuanceLedger as _, RevocationListStore as _};
 use topology::Topology;
 
 use super::{Layout, Manifest};
-use crate::files::{self, Readers};
+use crate::{
+    files::{self, Readers},
+    secrets,
+};
 
 /// How much of the document signer's life is left when it gets a new certificate, as a part.
 const SIGNER_LEFT_PART: u32 = 3;
@@ -27,14 +30,17 @@ pub(super) async fn read(
 ) -> anyhow::Result<Ca> {
     let root_pem = files::read(&layout.file(Layout::ROOT))?;
     let issuing = files::read(&layout.file(Layout::ISSUING))?;
-    let key = files::read_private(&layout.file(Layout::ISSUING_KEY))?;
+    let key = secrets::read_ca_key(&layout.file(Layout::ISSUING_KEY))?;
     let unusable = || format!("cannot use the CA in {}", layout.file("ca").display());
-    let authority = Authority::load(&root_pem, &issuing, &key).with_context(unusable)?;
+    let servers = IssuingAuthority::load_with(IssuerKind::Servers, &issuing, key).with_context(unusable)?;
+    let authority = Authority::assemble(&root_pem, servers, None).with_context(unusable)?;
     check_for_phones(layout, &authority)?;
     let root = read_root(layout, &root_pem).with_context(unusable)?;
     make_users_ca(layout, manifest, &authority, root.as_ref(), store, now).await?;
-    let users_key = files::read_private(&layout.file(Layout::USERS_KEY))?;
-    let authority = authority.with_users(&files::read(&layout.file(Layout::USERS))?, &users_key).with_context(unusable)?;
+    let users_key = secrets::read_ca_key(&layout.file(Layout::USERS_KEY))?;
+    let users = IssuingAuthority::load_with(IssuerKind::Users, &files::read(&layout.file(Layout::USERS))?, users_key);
+    let authority = authority.with_users_ca(users.with_context(unusable)?).with_context(unusable)?;
+    take_root_list(layout, &authority, store, now).await?;
     let urls = urls(manifest, topology)?;
     let authority = authority.with_urls(urls.as_ref());
     let signer = signer(layout, manifest, &authority, store, now).await?;
@@ -58,7 +64,24 @@ fn read_root(layout: &Layout, certificate: &str) -> anyhow::Result<Option<Root>>
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(Root::load(certificate, &files::read_private(&path)?)?))
+    Ok(Some(Root::load_with(certificate, secrets::read_ca_key(&path)?)?))
+}
+
+/// The list that came from the offline root, if it is news.
+async fn take_root_list(layout: &Layout, authority: &Authority, store: &Embedded, now: SystemTime) -> anyhow::Result<()> {
+    let path = layout.file(Layout::ROOT_LIST);
+    if !path.exists() {
+        return Ok(());
+    }
+    let der = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let list = RevocationList::read(&der, std::slice::from_ref(authority.root())).with_context(|| path.display().to_string())?;
+    let issuer = pki::Fingerprint::of(authority.root()).to_string();
+    if store.list(&issuer).await?.is_some_and(|held| held.number >= list.number()) {
+        return Ok(());
+    }
+    let (number, this_update, next_update) = (list.number(), list.this_update(), list.next_update());
+    store.publish_list(&store::RevocationList { issuer, number, der, this_update, next_update }, now).await?;
+    Ok(())
 }
 
 /// Where revocation lists are fetched without TLS, if anywhere.
@@ -92,11 +115,12 @@ async fn make_users_ca(
         domains: authority.domains(),
         urls: None,
     };
-    let users = root.issue_issuing(&plan, now)?;
-    let entry = store::Issued::read(store::Role::UsersCa, users.certificate()).context("the CA just made cannot be read")?;
+    let key = Key::generate()?;
+    let users = root.issue(&plan, &key.public(), now)?;
+    let entry = store::Issued::read(store::Role::UsersCa, &users).context("the CA just made cannot be read")?;
     store.record_issued(&entry, now).await?;
-    files::write(&layout.file(Layout::USERS_KEY), users.key_pem()?.expose(), Readers::Owner)?;
-    files::write(&layout.file(Layout::USERS), users.certificate_pem(), Readers::Everyone)?;
+    files::write(&layout.file(Layout::USERS_KEY), secrets::ca_key_pem(&key)?.as_bytes(), Readers::Owner)?;
+    files::write(&layout.file(Layout::USERS), pki::certificates_to_pem([&users]), Readers::Everyone)?;
     tracing::info!("an issuing CA for users was made");
     Ok(())
 }

@@ -17,6 +17,8 @@ impl Layout {
     pub(crate) const ROOT: &str = "ca/root.pem";
     /// May be taken away to a safe: without it everything works but the root's own revocation list and new issuing CAs.
     pub(crate) const ROOT_KEY: &str = "ca/root.key";
+    /// The root's newest revocation list, where the root's key is not.
+    pub(crate) const ROOT_LIST: &str = "ca/root.crl";
     pub(crate) const ISSUING: &str = "ca/issuing.pem";
     pub(crate) const ISSUING_KEY: &str = "ca/issuing.key";
     /// The issuing CA of users' certificates.

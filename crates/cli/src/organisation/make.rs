@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pki::{Authority, Fqdn};
+use pki::{Authority, Fqdn, IssuerKind, IssuingAuthority, IssuingPlan, Key, Root};
 use registrar::{Aor, Credential, UserName};
 use store::{Directory as _, Embedded, IssuanceLedger as _, TopologyStore as _};
 use topology::{Listeners, MediaPolicy, Topology};
@@ -20,8 +20,10 @@ use topology::{Listeners, MediaPolicy, Topology};
 use super::{Layout, Manifest, ServerCertificate};
 use crate::{
     accounts::Site,
+    ca,
     files::{self, Readers},
     password::Password,
+    secrets,
 };
 
 /// Where things are made, and the same folder once everything in it is whole.
@@ -123,6 +125,7 @@ pub(super) fn finish(data: &Path) -> anyhow::Result<()> {
         fs::rename(&from, &to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
         files::sync_dir(data)?;
     }
+    ca::sweep(data)?;
     fs::remove_dir(&whole).with_context(|| format!("cannot remove {}", whole.display()))?;
     files::sync_dir(data)
 }
@@ -141,7 +144,10 @@ async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> any
     files::make_dir(&layout.file("ca"))?;
     let server_name = plan.server_name()?;
     let topology = plan.topology(&server_name)?;
-    let authority = make_authority(layout, &plan.domain, now)?;
+    let authority = match ca::installed(data, layout)? {
+        Some(authority) => authority,
+        None => make_authority(layout, &plan.domain, now)?,
+    };
     let store = Embedded::create(&layout.file(Layout::STATE))?;
     let users = authority.users()?.certificate();
     for (role, certificate) in
@@ -172,19 +178,32 @@ pub(super) fn organisation_name(domain: &Fqdn) -> String {
 
 fn make_authority(layout: &Layout, domain: &Fqdn, now: SystemTime) -> anyhow::Result<Authority> {
     let organisation = organisation_name(domain);
-    let (root, authority) = Authority::create(&organisation, std::slice::from_ref(domain), now)?;
-    let users = authority.users()?;
+    let domains = std::slice::from_ref(domain);
+    let [root_key, issuing_key, users_key] = [Key::generate()?, Key::generate()?, Key::generate()?];
+    let secret = [
+        (Layout::ROOT_KEY, secrets::ca_key_pem(&root_key)?),
+        (Layout::ISSUING_KEY, secrets::ca_key_pem(&issuing_key)?),
+        (Layout::USERS_KEY, secrets::ca_key_pem(&users_key)?),
+    ];
+    let root = Root::create_with(&organisation, 1, root_key.into(), now)?;
+    let issuing = |kind, key: Key| -> anyhow::Result<IssuingAuthority> {
+        let plan = IssuingPlan { organisation: &organisation, generation: 1, kind, domains, urls: None };
+        Ok(IssuingAuthority::of(kind, root.issue(&plan, &key.public(), now)?, key.into())?)
+    };
+    let users = issuing(IssuerKind::Users, users_key)?;
+    let public_of_users = users.certificate_pem();
+    let authority = Authority::of(root.certificate().clone(), issuing(IssuerKind::Servers, issuing_key)?, Some(users))?;
     let public = [
         (Layout::ROOT, root.certificate_pem()),
         (Layout::CA, root.certificate_pem()),
         (Layout::ISSUING, authority.issuing_pem()),
-        (Layout::USERS, users.certificate_pem()),
+        (Layout::USERS, public_of_users),
     ];
     for (name, pem) in public {
         files::write(&layout.file(name), pem, Readers::Everyone)?;
     }
-    files::write(&layout.file(Layout::ROOT_KEY), root.key_pem()?.expose(), Readers::Owner)?;
-    files::write(&layout.file(Layout::ISSUING_KEY), authority.key_pem()?.expose(), Readers::Owner)?;
-    files::write(&layout.file(Layout::USERS_KEY), users.key_pem()?.expose(), Readers::Owner)?;
+    for (name, pem) in secret {
+        files::write(&layout.file(name), pem.as_bytes(), Readers::Owner)?;
+    }
     Ok(authority)
 }

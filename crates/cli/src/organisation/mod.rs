@@ -33,7 +33,7 @@ pub(crate) use make::Plan;
 pub(crate) use manifest::Manifest;
 pub(crate) use membership::Membership;
 
-use crate::{accounts::Site, files, password::Password};
+use crate::{accounts::Site, ca::PREPARED, files, password::Password};
 
 /// Entries of a file system's own making that do not keep a directory from counting as empty.
 const NOT_OURS: [&str; 1] = ["lost+found"];
@@ -69,7 +69,8 @@ pub(crate) fn find(data: &Path) -> anyhow::Result<Found> {
     if data.join(Layout::MANIFEST).exists() {
         return Ok(Found::Organisation(lock));
     }
-    let strange: Vec<&String> = names.iter().filter(|name| *name != make::MAKING && !NOT_OURS.contains(&name.as_str())).collect();
+    let strange: Vec<&String> =
+        names.iter().filter(|name| *name != make::MAKING && *name != PREPARED && !NOT_OURS.contains(&name.as_str())).collect();
     match strange.first() {
         None => Ok(Found::Nothing),
         Some(_) if strange.iter().any(|name| ["ca", "server", Layout::STATE, Layout::TOPOLOGY].contains(&name.as_str())) => {

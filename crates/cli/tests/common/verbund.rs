@@ -34,7 +34,7 @@ pub fn free_port() -> u16 {
 /// The program, without the variables of whoever runs the tests.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verbund"));
-    for variable in ["VERBUND_DATA", "VERBUND_LOG", "XDG_DATA_HOME", "NO_COLOR"] {
+    for variable in ["VERBUND_DATA", "VERBUND_LOG", "VERBUND_CA_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY", "XDG_DATA_HOME", "NO_COLOR"] {
         command.env_remove(variable);
     }
     command
@@ -98,7 +98,11 @@ impl Verbund {
 
     /// The same with all addresses in `args`.
     pub fn up_at(data: &Path, args: &[&str]) -> Self {
-        let mut command = program();
+        Self::up_by(program(), data, args)
+    }
+
+    /// The same by a program that has more in its environment.
+    pub fn up_by(mut command: Command, data: &Path, args: &[&str]) -> Self {
         command.args(["up", "--json", "--data"]).arg(data).args(args);
         Self::launch(command)
     }

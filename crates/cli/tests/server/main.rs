@@ -6,6 +6,7 @@
 mod common;
 
 mod audit;
+mod ceremony;
 mod commands;
 mod errors;
 mod network;

@@ -65,9 +65,18 @@ impl Authority {
         Self::of(root, IssuingAuthority::load(IssuerKind::Servers, issuing, issuing_key)?, None)
     }
 
+    /// These issuing CAs below the root as its file has it.
+    pub fn assemble(root: &str, servers: IssuingAuthority, users: Option<IssuingAuthority>) -> Result<Self, AuthorityFault> {
+        Self::of(files::only_certificate("root", root)?, servers, users)
+    }
+
     /// The same with the CA for users as its files have it.
     pub fn with_users(self, certificate: &str, key: &str) -> Result<Self, AuthorityFault> {
-        let users = IssuingAuthority::load(IssuerKind::Users, certificate, key)?;
+        self.with_users_ca(IssuingAuthority::load(IssuerKind::Users, certificate, key)?)
+    }
+
+    /// The same with this CA for users.
+    pub fn with_users_ca(self, users: IssuingAuthority) -> Result<Self, AuthorityFault> {
         Self::of(self.root, self.servers, Some(users))
     }
 
