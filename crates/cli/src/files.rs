@@ -33,7 +33,9 @@ impl Readers {
 /// The file or its directory cannot be written; the old content is still there.
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> anyhow::Result<()> {
     let replaced = replace(path, content.as_ref(), readers, true);
-    replaced.and_then(|()| path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())).with_context(|| cannot_write(path))
+    // A bare file name has an empty parent: it lies where we are.
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    replaced.and_then(|()| parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())).with_context(|| cannot_write(path))
 }
 
 /// The same for a file that is a convenience: whole for every reader, but a power cut soon after may undo it. Syncing

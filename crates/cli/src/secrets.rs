@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use hsm::{KeyUri, TokenKey};
 use pki::{CaSigner, Key, Passphrase};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
