@@ -97,7 +97,7 @@ pub(crate) struct Request {
     /// A domain that the CAs shall issue for; may be given more than once
     #[arg(long = "domain", value_name = "DOMAIN", value_parser = Fqdn::parse, required = true)]
     pub(crate) domains: Vec<Fqdn>,
-    /// Where the root's revocation list will be given out, like http://sip.contoso.example:8080
+    /// Where the root's revocation list will be given out, like `http://sip.contoso.example:8080`
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Make the keys in a token: pkcs11:token=CA;object=contoso?module-path=/usr/lib/softhsm/libsofthsm2.so
