@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn, PublicKey};
+use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn};
 use store::{
     Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount, Reason,
 };
@@ -18,9 +18,10 @@ use web::{
     jose::AccountKey,
 };
 
-use crate::Authority;
+use crate::{Authority, publish::Change, revoke::Holder};
 
-/// How many certificates may be issued and not fetched at a time; the oldest claims are forgotten, and their tickets stay open.
+/// How many certificates may be issued and not fetched at a time. Then all these claims are forgotten, and their tickets stay open
+/// until they end.
 const UNFETCHED_MAX: usize = 4096;
 
 type Outcome<T> = Result<T, Fault>;
@@ -108,49 +109,55 @@ impl Authority {
     }
 
     async fn issue_to(&self, applicant: &Applicant, der: &[u8]) -> Outcome<Vec<CertificateDer<'static>>> {
-        let standing = self.standing_of(applicant).await?;
         let request = CertificateRequest::read(der).map_err(|fault| match fault {
             pki::RequestFault::KeyKind { .. } => Fault::BadPublicKey { detail: fault.to_string() },
             fault => Fault::BadRequest { detail: fault.to_string() },
         })?;
+        // Whoever was revoked a moment ago gets nothing, and a revocation finds everything that was issued before it (row N5).
+        let change = self.changing.lock().await;
+        let standing = self.standing_of(applicant).await?;
+        if let Applicant::Member(member) = applicant {
+            self.check_not_revoked(member).await?;
+        }
         let asked = Asked { by: Some(standing.by), request_sha256: Some(*request.fingerprint().as_bytes()) };
         let actor = Actor::Member(standing.member.clone());
-        let chain = self.issue_for(&standing.member, &request, asked, actor).await.map_err(|fault| match fault {
+        let chain = self.issue_for(&change, &standing.member, &request, asked, actor).await.map_err(|fault| match fault {
             crate::Fault::NoSuchServer(member) => Fault::NotInTopology { member },
             fault => unavailable(fault),
         })?;
         if let (Some(ticket), Some(leaf)) = (standing.ticket, chain.first()) {
-            let mut unfetched = self.unfetched();
-            if unfetched.len() >= UNFETCHED_MAX {
-                unfetched.clear();
-            }
-            unfetched.insert(Fingerprint::of(leaf), ticket);
+            self.remember_unfetched(Fingerprint::of(leaf), ticket);
         }
         Ok(chain)
+    }
+
+    /// Who renews by its certificate has one: a request may have been on its way when it was revoked.
+    async fn check_not_revoked(&self, member: &Fqdn) -> Outcome<()> {
+        let standing = self.standing(&Holder::Server(member.clone()), SystemTime::now()).await.map_err(unavailable)?;
+        if standing.is_empty() { Err(Fault::MemberRevoked { member: member.clone() }) } else { Ok(()) }
+    }
+
+    fn remember_unfetched(&self, certificate: Fingerprint, ticket: String) {
+        let mut unfetched = self.unfetched();
+        if unfetched.len() >= UNFETCHED_MAX {
+            unfetched.clear();
+        }
+        unfetched.insert(certificate, ticket);
     }
 
     /// Issues, and enters into the ledger before anybody sees it.
     pub(crate) async fn issue_for(
         &self,
+        _change: &Change<'_>,
         server: &Fqdn,
         request: &CertificateRequest,
-        asked: Asked,
-        actor: Actor,
-    ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
-        self.issue_key(server, request.key(), asked, actor).await
-    }
-
-    pub(crate) async fn issue_key(
-        &self,
-        server: &Fqdn,
-        key: &PublicKey,
         asked: Asked,
         actor: Actor,
     ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
         let now = SystemTime::now();
         let holdings = self.member.holdings();
         let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
-        let issued = self.ca.authority.issue_server(&names, key, now)?;
+        let issued = self.ca.authority.issue_server(&names, request.key(), now)?;
         let leaf = issued.chain.first().ok_or(crate::Fault::Damaged("a CA that issues nothing"))?;
         let entry = store::Issued::read(store::Role::Server, leaf).ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
         self.store.acting_as(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;

@@ -62,6 +62,9 @@ pub enum Fault {
         /// As what.
         roles: String,
     },
+    /// Each move is a version of the topology.
+    #[error("{0} says again that it listens elsewhere: no more often than twice a minute; if nobody restarts it so often, look after it")]
+    MovesTooOften(Fqdn),
     /// Other servers could not reach us.
     #[error("this server's HTTPS listens on {0}, where no other machine can reach it: start it with --https ADDRESS:PORT of this machine")]
     Unreachable(std::net::SocketAddr),

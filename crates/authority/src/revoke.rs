@@ -14,7 +14,7 @@ const CERTIFICATES_MAX: usize = 10_000;
 
 /// Whose certificates are meant.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Holder {
+pub(crate) enum Holder {
     Server(Fqdn),
     /// `sip:user@domain`
     User(String),
@@ -88,7 +88,7 @@ impl Authority {
     }
 
     /// The certificates of a holder that count and were not revoked yet.
-    async fn standing(&self, holder: &Holder, now: SystemTime) -> Result<Vec<store::Issued>, Fault> {
+    pub(crate) async fn standing(&self, holder: &Holder, now: SystemTime) -> Result<Vec<store::Issued>, Fault> {
         let found = match holder {
             Holder::Server(server) => {
                 let all = self.store.certificates_of(server.as_str(), now, CERTIFICATES_MAX).await?;

@@ -142,6 +142,9 @@ impl Authority {
         let MemberListeners { sip, servers, https } = hello.listeners;
         let said = Listeners { sip, servers, https, http: server.listeners().http };
         if server.is_expected() || *server.listeners() != said {
+            if !self.hub.may_move(peer) {
+                return Err(Fault::MovesTooOften(peer.clone()));
+            }
             let text = edit::set_listeners(&self.document().await?, peer, &said, true)?;
             self.publish_quietly(&change, &text, Actor::Member(peer.clone())).await?;
         }
@@ -176,7 +179,8 @@ impl Authority {
     pub async fn sign_request(&self, server: &Fqdn, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
         let request = CertificateRequest::read(pem.as_bytes())?;
         let asked = store::Asked { by: Some("administrator".into()), request_sha256: Some(*request.fingerprint().as_bytes()) };
-        self.issue_for(server, &request, asked, Actor::Administrator("socket".into())).await
+        let change = self.changing.lock().await;
+        self.issue_for(&change, server, &request, asked, Actor::Administrator("socket".into())).await
     }
 
     /// Every listed server, and what is known of it.

@@ -318,7 +318,8 @@ pub(crate) enum Cert {
     Show(Admin),
     /// Lists every certificate that counts, the first to end first
     List(Admin),
-    /// Revokes the certificates of a server, of a user, or one by its serial number; live connections are cut everywhere
+    /// Revokes the certificates of a server (its ticket and account go with them), of a user, or one by its serial number (its
+    /// holder may renew); live connections are cut everywhere
     Revoke {
         /// A server's name, a user, or a serial number
         name: String,

@@ -33,7 +33,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
-        Fault::Unreachable(_)
+        Fault::MovesTooOften(_)
+        | Fault::Unreachable(_)
         | Fault::Ca(_)
         | Fault::Document(_)
         | Fault::Bundle(_)

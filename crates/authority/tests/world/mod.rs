@@ -1,0 +1,95 @@
+//! An authority with everything that it is made of, and no phones: sip.a.test, of the domain a.test.
+
+use std::{
+    net::TcpListener,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use authority::{Authority, Ca, NewServer, Prepared};
+use member::Member;
+use net::Gate;
+use node::{Node, Secrets, Settings};
+use pki::{CertificateDer, DocumentSigner, Fqdn, Key};
+use rustls::time_provider::DefaultTimeProvider;
+use store::{Embedded, TopologyStore as _, Version};
+use topology::{Listeners, Role, Topology};
+use trust::{Listener, LivePolicy, tls::ServerIdentity};
+use web::enrolment::{Applicant, Enrolment as _, Fault, TicketId};
+
+pub(crate) const DOMAIN: &str = "a.test";
+
+pub(crate) fn fqdn(name: &str) -> Fqdn {
+    Fqdn::parse(name).unwrap()
+}
+
+pub(crate) struct World {
+    pub(crate) authority: Arc<Authority>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (now, own, domain) = (SystemTime::now(), fqdn("sip.a.test"), fqdn(DOMAIN));
+        let store = Embedded::create(&dir.path().join("state.db")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sip = listener.local_addr().unwrap();
+        // Nobody calls it there.
+        let [servers, https] = [5062, 443].map(|port| Some(([127, 0, 0, 1], port).into()));
+        let listeners = Listeners { sip: Some(sip), servers, https, ..Listeners::default() };
+        let topology = Topology::single_server("A", &domain, &own, listeners).unwrap();
+        store.publish(&topology.to_commented_toml(), None, Version(topology.version()), None, now).await.unwrap();
+
+        let (root, ca) = pki::Authority::create("A", &[domain], now).unwrap();
+        let signer_key = Key::generate().unwrap();
+        let signer = ca.issue_document_signer(&own, &signer_key.public(), now).unwrap();
+        let signer = DocumentSigner::new(signer.chain, signer_key).unwrap();
+        let key = Key::generate().unwrap();
+        let chain = ca.issue_server(&topology.certificate_names(&own).unwrap(), &key.public(), now).unwrap().chain;
+        let Prepared { ca, holdings } = Prepared::prepare(Ca::new(ca, Some(root), signer, None), &store, &own, DOMAIN, now).await.unwrap();
+
+        let policy = LivePolicy::new(holdings.policy().unwrap());
+        let identity = ServerIdentity::new(chain, &key).unwrap();
+        let gate = Gate::new(Listener::Clients, identity, Arc::clone(&policy), Arc::new(DefaultTimeProvider)).unwrap();
+        let server = net::Server::on(vec![(listener, gate)], None, net::Limits::DEFAULT, node(&holdings, &own, sip.port())).unwrap();
+        let handle = server.handle();
+        tokio::spawn(server.run());
+        let member = Arc::new(Member::new(own, DOMAIN, holdings, policy, handle, store.clone()));
+        let copy = dir.path().join("topology.toml");
+        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), _dir: dir }
+    }
+
+    /// A server that was added and has fetched its first certificate; with its ticket.
+    pub(crate) async fn joined(&self, name: &str) -> Applicant {
+        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None };
+        let join = self.authority.add_server(&new).await.unwrap().join;
+        let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
+        let chain = issue(&self.authority, &ticket).await.unwrap();
+        self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
+        ticket
+    }
+}
+
+/// Asks for a certificate with a new key.
+pub(crate) async fn issue(authority: &Authority, applicant: &Applicant) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let request = pki::certificate_request(&Key::generate().unwrap(), &[]).unwrap();
+    authority.issue(applicant.clone(), request).await
+}
+
+fn node(holdings: &member::Holdings, own: &Fqdn, port: u16) -> Node {
+    let (directory, homes) = member::directory(holdings).unwrap();
+    let settings = Settings {
+        topology: Arc::clone(holdings.topology()),
+        domain: DOMAIN.into(),
+        name: own.clone(),
+        port,
+        servers_port: None,
+        also_named: Vec::new(),
+        limits: node::Limits::default(),
+    };
+    let secrets = Secrets { proxy: pki::random().unwrap().into(), challenger: pki::random().unwrap().into() };
+    let mut node = Node::new(settings, directory, &secrets, Instant::now());
+    node.set_homes(homes, Instant::now());
+    node
+}
