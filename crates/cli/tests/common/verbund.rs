@@ -19,13 +19,17 @@ use serde_json::Value;
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that nobody has now, below the range that outgoing connections take theirs from.
+/// Ports between two that are handed out: a server takes one above that of SIP for other servers by itself.
+const STRIDE: u16 = 4;
+
+/// A port that nobody has now, nor the one above it, below the range that outgoing connections take theirs from.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + (std::process::id() % 1_000) as u16 * 12;
+    let start = (std::process::id() % 1_000) as u16 * 12;
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
-        let port = 20_000 + (start - 20_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let port = 20_000 + (start + NEXT.fetch_add(STRIDE, Ordering::Relaxed)) % 12_000;
+        if is_free(port) && is_free(port + 1) {
             return port;
         }
     }
