@@ -29,13 +29,13 @@ pub(super) async fn read(
     now: SystemTime,
 ) -> anyhow::Result<Ca> {
     let root_pem = files::read(&layout.file(Layout::ROOT))?;
-    let issuing = files::read(&layout.file(Layout::ISSUING))?;
-    let key = secrets::read_ca_key(&layout.file(Layout::ISSUING_KEY))?;
     let unusable = || format!("cannot use the CA in {}", layout.file("ca").display());
-    let servers = IssuingAuthority::load_with(IssuerKind::Servers, &issuing, key).with_context(unusable)?;
+    let root = read_root(layout, &root_pem).with_context(unusable)?;
+    let servers = read_servers_ca(layout).with_context(unusable)?;
+    let servers =
+        if servers.signs_documents() { servers } else { renew_servers_ca(layout, manifest, &servers, root.as_ref(), store, now).await? };
     let authority = Authority::assemble(&root_pem, servers, None).with_context(unusable)?;
     check_for_phones(layout, &authority)?;
-    let root = read_root(layout, &root_pem).with_context(unusable)?;
     make_users_ca(layout, manifest, &authority, root.as_ref(), store, now).await?;
     let users_key = secrets::read_ca_key(&layout.file(Layout::USERS_KEY))?;
     let users = IssuingAuthority::load_with(IssuerKind::Users, &files::read(&layout.file(Layout::USERS))?, users_key);
@@ -88,6 +88,45 @@ async fn take_root_list(layout: &Layout, authority: &Authority, store: &Embedded
 fn urls(manifest: &Manifest, topology: &Topology) -> anyhow::Result<Option<Urls>> {
     let http = topology.server(&manifest.server_name).and_then(|server| server.listeners().http);
     Ok(http.map(|http| Urls::below(&format!("http://{}:{}", manifest.server_name, http.port()))).transpose()?)
+}
+
+fn read_servers_ca(layout: &Layout) -> anyhow::Result<IssuingAuthority> {
+    let key = secrets::read_ca_key(&layout.file(Layout::ISSUING_KEY))?;
+    Ok(IssuingAuthority::load_with(IssuerKind::Servers, &files::read(&layout.file(Layout::ISSUING))?, key)?)
+}
+
+/// A CA of before documents were signed gets a certificate that allows it, for the key that it has: so one file changes, and a
+/// start that is interrupted finds the old one or the new one. The name is another, or both would be taken for each other.
+async fn renew_servers_ca(
+    layout: &Layout,
+    manifest: &Manifest,
+    before: &IssuingAuthority,
+    root: Option<&Root>,
+    store: &Embedded,
+    now: SystemTime,
+) -> anyhow::Result<IssuingAuthority> {
+    let root = root.ok_or_else(|| {
+        anyhow!(
+            "{} was made before topologies were signed and allows nobody to sign one, and without {} it cannot be replaced: put the \
+             root's key back for one start",
+            layout.file(Layout::ISSUING).display(),
+            layout.file(Layout::ROOT_KEY).display()
+        )
+    })?;
+    let plan = IssuingPlan {
+        organisation: &super::make::organisation_name(&manifest.domain),
+        generation: 2,
+        kind: IssuerKind::Servers,
+        domains: before.domains(),
+        urls: None,
+    };
+    let key = secrets::read_ca_key(&layout.file(Layout::ISSUING_KEY))?;
+    let renewed = root.issue(&plan, key.public(), now)?;
+    let entry = store::Issued::read(store::Role::Issuing, &renewed).context("the CA just made cannot be read")?;
+    store.record_issued(&entry, now).await?;
+    files::write(&layout.file(Layout::ISSUING), pki::certificates_to_pem([&renewed]), Readers::Everyone)?;
+    tracing::info!("the issuing CA for servers has a new certificate, under which documents are signed");
+    read_servers_ca(layout)
 }
 
 async fn make_users_ca(

@@ -269,3 +269,49 @@ fn a_young_server_certificate_is_kept_and_a_damaged_one_replaced() {
     let server = Verbund::up(&data, &[]);
     Phone::signed_in(&server, "alice");
 }
+
+/// Makes the CA in `data` what one of before documents were signed was.
+fn age_ca(data: &Path) {
+    use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, GeneralSubtree, IsCa, Issuer, NameConstraints};
+    let read = |name: &str| fs::read_to_string(data.join(name)).unwrap();
+    let root = pki::certificates_from_pem(&read("ca/root.pem")).unwrap();
+    let [root_key, key] = ["ca/root.key", "ca/issuing.key"].map(|name| pki::Key::from_pem(&read(name)).unwrap());
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "verbund.test Issuing CA 2026-1");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // A SEQUENCE of id-kp-serverAuth and id-kp-clientAuth (RFC 5280 §4.2.1.12).
+    let both = [&[0x30, 20][..], &[6, 8, 43, 6, 1, 5, 5, 7, 3, 1], &[6, 8, 43, 6, 1, 5, 5, 7, 3, 2]].concat();
+    let mut purposes = CustomExtension::from_oid_content(&[2, 5, 29, 37], both);
+    purposes.set_criticality(false);
+    params.custom_extensions = vec![purposes];
+    let domain = GeneralSubtree::DnsName("verbund.test".into());
+    params.name_constraints = Some(NameConstraints { permitted_subtrees: vec![domain], excluded_subtrees: Vec::new() });
+    let aged = params.signed_by(&key, &Issuer::from_ca_cert_der(&root[0], &root_key).unwrap()).unwrap();
+    fs::write(data.join("ca/issuing.pem"), pki::certificates_to_pem([aged.der()])).unwrap();
+    for name in ["ca/users.pem", "ca/users.key", "ca/documents.pem", "ca/documents.key"] {
+        fs::remove_file(data.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn an_organisation_of_before_documents_were_signed_serves_on() {
+    let (_dir, data) = made();
+    age_ca(&data);
+    let aged = fs::read(data.join("ca/issuing.pem")).unwrap();
+    let server = Verbund::up(&data, &[]);
+    Phone::signed_in(&server, "alice");
+    let renewed = fs::read(data.join("ca/issuing.pem")).unwrap();
+    assert_ne!(renewed, aged);
+    assert_eq!(server.stop().code(), Some(0));
+    // Once is enough.
+    Phone::signed_in(&Verbund::up(&data, &[]), "alice");
+    assert_eq!(fs::read(data.join("ca/issuing.pem")).unwrap(), renewed);
+}
+
+#[test]
+fn an_organisation_of_before_documents_were_signed_needs_its_roots_key_once() {
+    let (_dir, data) = made();
+    age_ca(&data);
+    fs::remove_file(data.join("ca/root.key")).unwrap();
+    check(&data, &[], &["issuing.pem was made before topologies were signed", "put the root's key back for one start"]);
+}

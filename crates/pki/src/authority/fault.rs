@@ -66,10 +66,7 @@ pub enum AuthorityFault {
         wanted: IssuerKind,
     },
     /// Made before documents were signed.
-    #[error(
-        "the issuing CA may not vouch for who signs documents, since it was made before there were any; with the root's key in its \
-         place a new one is made at the next start, or by `verbund ca request`"
-    )]
+    #[error("the issuing CA may not vouch for who signs documents: it was made before there were any, and the root has to renew it")]
     NoDocuments,
     /// Two CAs of one name break path building.
     #[error("there is a CA named {name} already, and two of one name are taken for each other; raise its generation")]
