@@ -92,11 +92,12 @@ fn lines(update: Update) -> Vec<Update> {
 }
 
 impl Control for Authority {
-    fn hello<'a>(&'a self, peer: &'a Fqdn, hello: Hello) -> Answer<'a, Result<(), ControlFault>> {
-        Box::pin(async move {
-            check_member(self.member.holdings().topology(), peer)?;
-            self.welcome(peer, &hello).await.map_err(fault)
-        })
+    fn hello(self: Arc<Self>, peer: Fqdn, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
+        let change = async move {
+            check_member(self.member.holdings().topology(), &peer)?;
+            self.welcome(&peer, &hello).await.map_err(fault)
+        };
+        web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
     }
 
     fn feed<'a>(&'a self, peer: &'a Fqdn, held: Held) -> Answer<'a, Result<mpsc::Receiver<Arc<Update>>, ControlFault>> {

@@ -3,7 +3,10 @@
 //! Names come from the topology entry of whoever proved to be that server, never from what was asked; of a request only the public
 //! key is used.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn};
 use store::{
@@ -185,8 +188,12 @@ impl Authority {
     }
 
     async fn burn_for(&self, certificate: Fingerprint) {
-        let Some(kid) = self.unfetched().remove(&certificate) else { return };
-        match self.store.burn(&kid, SystemTime::now()).await {
+        let Some(kid) = self.unfetched().get(&certificate).cloned() else { return };
+        let burnt = self.store.burn(&kid, SystemTime::now()).await;
+        if matches!(burnt, Ok(_) | Err(store::Error::TicketSpent { .. })) {
+            self.unfetched().remove(&certificate);
+        }
+        match burnt {
             Ok(burnt) => tracing::info!(server = %burnt.server, "the ticket is burnt: its certificate was fetched"),
             // A renewal by account: its ticket burnt long ago.
             Err(store::Error::TicketSpent { .. }) => {}
@@ -307,8 +314,9 @@ impl Enrolment for Authority {
         Box::pin(self.burn_for(certificate))
     }
 
-    fn revoke(&self, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'_, Outcome<()>> {
-        Box::pin(async move { self.revoke_asked(&by, &certificate, reason).await })
+    fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Outcome<()>> {
+        let change = async move { self.revoke_asked(&by, &certificate, reason).await };
+        web::to_the_end(change, || unavailable("it broke off"))
     }
 
     fn renewal_window<'a>(&'a self, certificate: &'a CertificateId) -> Answer<'a, Outcome<Option<RenewalWindow>>> {

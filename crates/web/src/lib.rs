@@ -38,3 +38,17 @@ pub use published::{OcspAnswer, Published, RootOnly};
 
 /// An answer that takes its time, behind a trait object.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Does a change in a task of its own: once begun it is carried through, though whoever asked for it is gone. What is
+/// stored and not in force would be in the way of everything after it. `broke_off` is what is answered when it panicked.
+pub fn to_the_end<T, E>(
+    change: impl Future<Output = Result<T, E>> + Send + 'static,
+    broke_off: impl FnOnce() -> E + Send + 'static,
+) -> Answer<'static, Result<T, E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let change = tokio::spawn(change);
+    Box::pin(async move { change.await.unwrap_or_else(|_| Err(broke_off())) })
+}

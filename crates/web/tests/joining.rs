@@ -99,7 +99,7 @@ impl Enrolment for Policies {
         now(())
     }
 
-    fn revoke(&self, _by: Revoker, _certificate: CertificateDer<'static>, _reason: u8) -> Answer<'_, Result<(), Fault>> {
+    fn revoke(self: Arc<Self>, _by: Revoker, _certificate: CertificateDer<'static>, _reason: u8) -> Answer<'static, Result<(), Fault>> {
         now(Err(Fault::ForeignCertificate))
     }
 
@@ -112,8 +112,8 @@ impl Enrolment for Policies {
 struct NoControl;
 
 impl Control for NoControl {
-    fn hello<'a>(&'a self, peer: &'a Fqdn, _hello: Hello) -> Answer<'a, Result<(), ControlFault>> {
-        now(Err(ControlFault::NotInTopology(peer.clone())))
+    fn hello(self: Arc<Self>, peer: Fqdn, _hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
+        now(Err(ControlFault::NotInTopology(peer)))
     }
 
     fn feed<'a>(&'a self, peer: &'a Fqdn, _held: Held) -> Answer<'a, Result<mpsc::Receiver<Arc<Update>>, ControlFault>> {

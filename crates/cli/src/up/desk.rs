@@ -249,13 +249,12 @@ fn decision(record: &DecisionRecord) -> Decision {
     }
 }
 
-/// A change begun is carried through, though whoever asked for it is gone: a user removed from the store but not from the
-/// core would stay signed in.
+/// A change is carried through, though whoever asked for it is gone: a user removed from the store but not from the core would
+/// stay signed in.
 pub(super) fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Answer<'static, Result<T, Problem>> {
-    let change = tokio::spawn(change);
-    Box::pin(async { change.await.unwrap_or_else(|_| Err(Problem::unavailable("the change broke off", "look at the server's log"))) })
+    web::to_the_end(change, || Problem::unavailable("the change broke off", "look at the server's log"))
 }
 
 impl Admin for Desk {

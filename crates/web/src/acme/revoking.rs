@@ -1,5 +1,7 @@
 //! Revocation by the account that has the certificate, or by the certificate's own key (RFC 8555 §7.6).
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -27,7 +29,7 @@ pub(super) async fn revoke(State(acme): Shared, request: Request) -> Result<Stat
     let received = acme.receive(request).await?;
     let (by, message) = revoker(&acme, received).await?;
     let (certificate, reason) = wanted(&message)?;
-    acme.enrolment.revoke(by, certificate, reason).await?;
+    Arc::clone(&acme.enrolment).revoke(by, certificate, reason).await?;
     Ok(StatusCode::OK)
 }
 

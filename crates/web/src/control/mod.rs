@@ -49,8 +49,8 @@ pub enum ControlFault {
 /// The authority's side. The peer is one that the handshake proved and the topology lists; nobody else
 /// gets here (row N30).
 pub trait Control: Send + Sync + 'static {
-    /// A member says what it is.
-    fn hello<'a>(&'a self, peer: &'a Fqdn, hello: Hello) -> Answer<'a, Result<(), ControlFault>>;
+    /// A member says what it is. What that changes is carried through, though the member may be gone before the answer is.
+    fn hello(self: Arc<Self>, peer: Fqdn, hello: Hello) -> Answer<'static, Result<(), ControlFault>>;
 
     /// All that the member lacks, given what it holds, and from then on every change. Bounded by the
     /// sender: who does not read fast enough is dropped (by dropping the sender) and comes again.

@@ -59,7 +59,7 @@ fn member(caller: &Caller) -> Result<Fqdn, Refused> {
 async fn hello(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
     let peer = member(&caller)?;
     let hello = read(request).await?;
-    channel.control.hello(&peer, hello).await.map_err(|fault| answer(&peer, &fault))?;
+    Arc::clone(&channel.control).hello(peer.clone(), hello).await.map_err(|fault| answer(&peer, &fault))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

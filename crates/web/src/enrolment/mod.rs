@@ -9,6 +9,7 @@ mod fault;
 mod identifiers;
 mod ticket;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use pki::{CertificateDer, Fingerprint, Fqdn, Serial};
@@ -117,8 +118,9 @@ pub trait Enrolment: Send + Sync + 'static {
     /// fetched again.
     fn fetched(&self, certificate: Fingerprint) -> Answer<'_, ()>;
 
-    /// Revokes a certificate, for a reason of RFC 5280 §5.3.1 that a requester may give (0, 1, 3, 4, 5).
-    fn revoke(&self, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'_, Result<(), Fault>>;
+    /// Revokes a certificate, for a reason of RFC 5280 §5.3.1 that a requester may give (0, 1, 3, 4, 5). It is carried through,
+    /// though the requester may be gone before the answer is.
+    fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Result<(), Fault>>;
 
     /// When to renew; `None` when the certificate is not ours.
     fn renewal_window<'a>(&'a self, certificate: &'a CertificateId) -> Answer<'a, Result<Option<RenewalWindow>, Fault>>;

@@ -1,7 +1,7 @@
 //! An enrolment policy in memory, as the authority has it on disk.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use pki::{Authority, CertificateDer, CertificateRequest, Fingerprint, Fqdn};
@@ -193,7 +193,7 @@ impl Enrolment for Office {
         now(())
     }
 
-    fn revoke(&self, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'_, Result<(), Fault>> {
+    fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Result<(), Fault>> {
         now(self.revoke_now(&by, &certificate, reason))
     }
 

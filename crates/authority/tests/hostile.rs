@@ -4,7 +4,11 @@
 
 mod world;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
 
 use store::IssuanceLedger as _;
 use web::{
@@ -13,6 +17,8 @@ use web::{
 };
 use world::{World, fqdn, issue};
 
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 const FE2: &str = "fe2.a.test";
 
 fn fe2() -> Applicant {
@@ -72,7 +78,7 @@ async fn a_server_that_moves_all_the_time_does_not_flood_everybody_with_topologi
     let hello = |port: u16| {
         let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], port + nth).into()));
         let listeners = MemberListeners { sip, servers, https };
-        world.authority.hello(fe2_name(), Hello { version: "1".into(), listeners })
+        Arc::clone(&world.authority).hello(fqdn(FE2), Hello { version: "1".into(), listeners })
     };
     hello(20_001).await.unwrap();
     let version = || world.authority.member().holdings().topology().version();
@@ -82,7 +88,41 @@ async fn a_server_that_moves_all_the_time_does_not_flood_everybody_with_topologi
     assert_eq!(version(), joined);
 }
 
-fn fe2_name() -> &'static pki::Fqdn {
-    static NAME: std::sync::LazyLock<pki::Fqdn> = std::sync::LazyLock::new(|| fqdn(FE2));
-    &NAME
+/// As one who says hello and resets the stream at once, at every step of what that begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_up_in_the_middle_leaves_nothing_half_published() {
+    let world = World::new().await;
+    for steps in 1..12_u16 {
+        let name = fqdn(&format!("h{steps}.a.test"));
+        world.joined(name.as_str()).await;
+        let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], 21_000 + steps * 8 + nth).into()));
+        let listeners = MemberListeners { sip, servers, https };
+        let hello = Arc::clone(&world.authority).hello(name.clone(), Hello { version: "1".into(), listeners });
+        hang_up_after(steps, hello).await;
+        let whole = async {
+            while !is_published_as_joined(&world, &name).await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, whole).await.is_ok(), "half published after {steps} steps");
+    }
+    world.joined("fe3.a.test").await;
+}
+
+/// Whether what is stored is what is in force, and lists the server as one that has joined.
+async fn is_published_as_joined(world: &World, name: &pki::Fqdn) -> bool {
+    let topology = Arc::clone(world.authority.member().holdings().topology());
+    let stored = world.authority.topology(None).await.unwrap().unwrap().version.0;
+    topology.version() == stored && topology.server(name).is_some_and(|server| !server.is_expected())
+}
+
+/// Polls a future so many times at the most, then drops it.
+async fn hang_up_after(steps: u16, future: impl Future) {
+    let mut future = std::pin::pin!(future);
+    let mut left = steps;
+    std::future::poll_fn(|context| {
+        left -= 1;
+        if future.as_mut().poll(context).is_ready() || left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
