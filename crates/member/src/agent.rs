@@ -98,7 +98,7 @@ impl Agent {
     async fn call(&self) -> Result<std::convert::Infallible, Ended> {
         let client = ControlClient::connect(self.target()).await?;
         client.hello(&Hello { version: env!("CARGO_PKG_VERSION").to_owned(), listeners: self.about.listeners }).await?;
-        let mut feed = client.feed(&self.member.held()).await?;
+        let mut feed = client.feed(&self.member.begin_feed().await).await?;
         metrics::gauge!("verbund_authority_connected").set(1.0);
         tracing::info!(server = %self.member.name(), "the line to the authority is there");
         let mut heartbeat = interval(HEARTBEAT_EVERY);

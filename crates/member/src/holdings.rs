@@ -189,8 +189,8 @@ impl Holdings {
         Ok(Changed { users, ..Changed::default() })
     }
 
-    /// A feed that begins anew has no first half elsewhere.
-    pub fn forget_parts(&mut self) {
+    /// What came of a directory so far, and not to its end, counts for nothing.
+    pub(crate) fn forget_parts(&mut self) {
         self.parts.clear();
     }
 

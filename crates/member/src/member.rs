@@ -91,10 +91,12 @@ impl Member {
         Arc::clone(&self.shown.borrow())
     }
 
-    /// What the authority is asked to continue from.
-    #[must_use]
-    pub fn held(&self) -> Held {
-        self.shown.borrow().held()
+    /// A new feed of the authority begins: what came of the one before only in part is forgotten, and comes again from the
+    /// start. Gives what the authority is asked to continue from.
+    pub async fn begin_feed(&self) -> Held {
+        let mut holdings = self.holdings.lock().await;
+        holdings.forget_parts();
+        holdings.held()
     }
 
     /// Takes an update in and puts it into force before it returns: listeners judge by it, connections that no longer stand

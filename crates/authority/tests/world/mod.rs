@@ -1,5 +1,7 @@
 //! An authority with everything that it is made of, and no phones: sip.a.test, of the domain a.test.
 
+#![allow(dead_code, clippy::unwrap_used)]
+
 use std::{
     net::TcpListener,
     sync::Arc,
