@@ -21,7 +21,11 @@ use web::{
     jose::AccountKey,
 };
 
-use crate::{Authority, publish::Change, revoke::Holder};
+use crate::{
+    Authority,
+    publish::Change,
+    revoke::{Holder, STANDING_MAX},
+};
 
 /// How many certificates may be issued and not fetched at a time. Then all these claims are forgotten, and their tickets stay open
 /// until they end.
@@ -126,6 +130,7 @@ impl Authority {
         let actor = Actor::Member(standing.member.clone());
         let chain = self.issue_for(&change, &standing.member, &request, asked, actor).await.map_err(|fault| match fault {
             crate::Fault::NoSuchServer(member) => Fault::NotInTopology { member },
+            crate::Fault::TooManyCertificates { wait, .. } => Fault::TooMany { wait },
             fault => unavailable(fault),
         })?;
         if let (Some(ticket), Some(leaf)) = (standing.ticket, chain.first()) {
@@ -148,6 +153,17 @@ impl Authority {
         unfetched.insert(certificate, ticket);
     }
 
+    async fn check_room(&self, server: &Fqdn, now: SystemTime) -> Result<(), crate::Fault> {
+        let standing = self.standing(&Holder::Server(server.clone()), now).await?;
+        match standing.first() {
+            Some(first) if standing.len() >= STANDING_MAX => {
+                let wait = first.not_after.duration_since(now).unwrap_or_default();
+                Err(crate::Fault::TooManyCertificates { server: server.clone(), wait })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Issues, and enters into the ledger before anybody sees it.
     pub(crate) async fn issue_for(
         &self,
@@ -158,6 +174,7 @@ impl Authority {
         actor: Actor,
     ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
         let now = SystemTime::now();
+        self.check_room(server, now).await?;
         let holdings = self.member.holdings();
         let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
         let issued = self.ca.authority.issue_server(&names, request.key(), now)?;

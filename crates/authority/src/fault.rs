@@ -71,6 +71,18 @@ pub enum Fault {
     /// It would cut the branch it sits on.
     #[error("{0} is the authority itself: its certificate is replaced by it at half of its life; to revoke it, move the authority first")]
     Own(Fqdn),
+    /// More than a server needs.
+    #[error(
+        "{server} holds {} certificates that count, the most that one server may: revoke them (verbund cert revoke {server}) if it did \
+         not ask for them, or wait until the first ends",
+        crate::revoke::STANDING_MAX
+    )]
+    TooManyCertificates {
+        /// Who.
+        server: Fqdn,
+        /// Until the first of them ends.
+        wait: std::time::Duration,
+    },
     /// No certificate bears the name.
     #[error("there is no certificate of {0} that counts and was not revoked: verbund cert list shows those there are")]
     NoCertificate(String),

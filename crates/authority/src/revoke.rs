@@ -9,8 +9,11 @@ use web::control::Update;
 
 use crate::{Authority, Fault, Spread};
 
-/// The most certificates of one name that are looked at.
-const CERTIFICATES_MAX: usize = 10_000;
+/// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
+/// renews in time holds two or three.
+pub(crate) const STANDING_MAX: usize = 100;
+/// The most certificates of one name that are looked at: those of a server, and those of the servers of a pool of that name.
+const CERTIFICATES_MAX: usize = 1000 * STANDING_MAX;
 
 /// Whose certificates are meant.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -91,21 +94,18 @@ impl Authority {
     pub(crate) async fn standing(&self, holder: &Holder, now: SystemTime) -> Result<Vec<store::Issued>, Fault> {
         let found = match holder {
             Holder::Server(server) => {
-                let all = self.store.certificates_of(server.as_str(), now, CERTIFICATES_MAX).await?;
+                let all = self.store.standing_of(server.as_str(), now, CERTIFICATES_MAX).await?;
                 // A pool's name stands in its members' certificates too: meant is who has it first.
                 all.into_iter().filter(|certificate| certificate.names.first().is_some_and(|first| first == server.as_str())).collect()
             }
-            Holder::User(uri) => self.store.certificates_of(uri, now, CERTIFICATES_MAX).await?,
-            Holder::Certificate(serial) => self.store.certificate(serial).await?.into_iter().collect(),
-        };
-        let mut standing = Vec::new();
-        for certificate in found {
-            let is_leaf = matches!(certificate.role, store::Role::Server | store::Role::User);
-            if is_leaf && self.store.revocation(&certificate.serial).await?.is_none() {
-                standing.push(certificate);
+            Holder::User(uri) => self.store.standing_of(uri, now, CERTIFICATES_MAX).await?,
+            Holder::Certificate(serial) if self.store.revocation(serial).await?.is_none() => {
+                self.store.certificate(serial).await?.into_iter().collect()
             }
-        }
-        Ok(standing)
+            Holder::Certificate(_) => Vec::new(),
+        };
+        let is_leaf = |certificate: &store::Issued| matches!(certificate.role, store::Role::Server | store::Role::User);
+        Ok(found.into_iter().filter(is_leaf).collect())
     }
 
     async fn publish_lists_of(&self, certificates: &[store::Issued], now: SystemTime) -> Result<(), Fault> {

@@ -65,10 +65,31 @@ async fn n5_whatever_is_issued_while_its_holder_is_revoked_is_revoked_with_it() 
         // Before it or after it: either is right.
         let _ = asked.await.unwrap();
     }
-    let store = world.authority.store();
-    for certificate in store.certificates_of(FE2, SystemTime::now(), 100).await.unwrap() {
-        assert!(store.revocation(&certificate.serial).await.unwrap().is_some(), "{} still counts", certificate.serial);
+    assert_eq!(standing(&world).await, 0);
+}
+
+/// How many certificates of the second server count.
+async fn standing(world: &World) -> usize {
+    world.authority.store().standing_of(FE2, SystemTime::now(), 1000).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn n5_nobody_has_more_certificates_than_a_revocation_finds() {
+    let world = World::new().await;
+    world.joined(FE2).await;
+    let mut refused = None;
+    for _ in 0..200 {
+        refused = issue(&world.authority, &fe2()).await.err();
+        if refused.is_some() {
+            break;
+        }
     }
+    assert!(matches!(refused, Some(Fault::TooMany { .. })), "{refused:?}");
+    assert_eq!(standing(&world).await, 100);
+    world.authority.revoke(FE2).await.unwrap();
+    assert_eq!(standing(&world).await, 0);
+    // What was revoked takes nobody's room.
+    world.joined(FE2).await;
 }
 
 #[tokio::test]

@@ -217,9 +217,9 @@ pub trait IssuanceLedger: Send + Sync {
     /// The certificates that are valid at `now` or will be, by end of validity; at most `limit`.
     fn certificates(&self, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 
-    /// The certificates that bear this subject alternative name (a DNS name or a URI, compared without regard to case)
-    /// and are valid at `now` or will be, revoked ones too; the longest valid first, at most `limit`.
-    fn certificates_of(&self, name: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+    /// The certificates that bear this subject alternative name (a DNS name or a URI, compared without regard to case),
+    /// are valid at `now` or will be, and were not revoked; by end of validity, at most `limit`.
+    fn standing_of(&self, name: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 
     /// The certificates valid at `now` that end before `before`, the most urgent first; at most `limit`.
     fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;

@@ -34,6 +34,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
         Fault::MovesTooOften(_)
+        | Fault::TooManyCertificates { .. }
         | Fault::Unreachable(_)
         | Fault::Ca(_)
         | Fault::Document(_)

@@ -38,11 +38,11 @@ impl IssuanceLedger for Embedded {
         self.read(move |connection| select(connection, "not_after >= ?1 ORDER BY not_after, serial LIMIT ?2", (now, limit))).await
     }
 
-    async fn certificates_of(&self, name: &str, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
+    async fn standing_of(&self, name: &str, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
         let (name, now, limit) = (name.to_ascii_lowercase(), seconds(now)?, rows(limit));
         self.read(move |connection| {
             let which = "serial IN (SELECT serial FROM certificate_name WHERE name = ?1) AND not_after >= ?2
-                         ORDER BY not_after DESC, serial LIMIT ?3";
+                         AND serial NOT IN (SELECT serial FROM revocation) ORDER BY not_after, serial LIMIT ?3";
             select(connection, which, (&name, now, limit))
         })
         .await
