@@ -38,7 +38,7 @@ impl Authority {
     }
 
     /// The same without waiting.
-    pub(crate) async fn publish_quietly(&self, _change: &Change<'_>, document: &str, actor: Actor) -> Result<u64, Fault> {
+    pub(crate) async fn publish_quietly(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<u64, Fault> {
         let now = SystemTime::now();
         let topology = Topology::parse(document)?;
         let held = self.member.holdings();
@@ -46,12 +46,12 @@ impl Authority {
         self.check(&topology, &before).await?;
         let signed = self.ca.sign_topology(document, Some(held.held_topology()), now)?;
         let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
-        self.store.acting_as(actor).publish(document, Some(&signed), version, expect, now).await?;
+        self.store.acting_as(actor.clone()).publish(document, Some(&signed), version, expect, now).await?;
         let update = Update::Topology { document: signed };
         self.member.take(&update, now).await?;
         self.hub.broadcast(update);
         tracing::info!(version = version.0, "topology published");
-        self.follow(&before, &topology, now).await?;
+        self.follow(change, &before, &topology, actor, now).await?;
         self.show(document);
         Ok(version.0)
     }
@@ -84,9 +84,10 @@ impl Authority {
     }
 
     /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
-    async fn follow(&self, before: &Topology, after: &Topology, now: SystemTime) -> Result<(), Fault> {
+    async fn follow(&self, change: &Change<'_>, before: &Topology, after: &Topology, actor: Actor, now: SystemTime) -> Result<(), Fault> {
         for gone in before.servers().map(topology::Server::fqdn).filter(|name| after.server(name).is_none()) {
             self.forget(gone, now).await?;
+            self.take_back_all_of(change, gone, actor.clone(), now).await?;
         }
         for server in after.members().filter(|server| server.fqdn() != self.member.name()) {
             let name = server.fqdn();

@@ -7,7 +7,7 @@ use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread};
+use crate::{Authority, Fault, Spread, publish::Change};
 
 /// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
 /// renews in time holds two or three.
@@ -71,14 +71,10 @@ impl Authority {
         if certificates.is_empty() {
             return Err(Fault::NoCertificate(name.to_owned()));
         }
-        let store = self.store.acting_as(Actor::Administrator("socket".into()));
-        for certificate in &certificates {
-            store.revoke(&certificate.serial, Reason::Unspecified, now).await?;
-        }
         if let Holder::Server(server) = &holder {
             self.close_enrolments(server, now).await?;
         }
-        self.publish_lists_of(&certificates, now).await?;
+        self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
         let left_out: Vec<Fqdn> = if let Holder::Server(server) = &holder { vec![server.clone()] } else { Vec::new() };
         let wanted = self.member.in_force().borrow().lists.clone();
         let has_them = |in_force: &web::control::InForce| {
@@ -134,9 +130,22 @@ impl Authority {
     /// A certificate that its own holder gives up (RFC 8555 §7.6).
     pub(crate) async fn revoke_own(&self, certificate: &store::Issued, reason: Reason, by: Actor) -> Result<(), Fault> {
         let _change = self.changing.lock().await;
-        let now = SystemTime::now();
-        self.store.acting_as(by).revoke(&certificate.serial, reason, now).await?;
-        self.publish_lists_of(std::slice::from_ref(certificate), now).await
+        self.take_back(std::slice::from_ref(certificate), reason, by, SystemTime::now()).await
+    }
+
+    /// A server that leaves the topology leaves nothing behind: were its name listed again, whoever kept the old key would be
+    /// trusted with it.
+    pub(crate) async fn take_back_all_of(&self, _change: &Change<'_>, server: &Fqdn, by: Actor, now: SystemTime) -> Result<(), Fault> {
+        let certificates = self.standing(&Holder::Server(server.clone()), now).await?;
+        self.take_back(&certificates, Reason::CessationOfOperation, by, now).await
+    }
+
+    async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
+        let store = self.store.acting_as(by);
+        for certificate in certificates {
+            store.revoke(&certificate.serial, reason, now).await?;
+        }
+        self.publish_lists_of(certificates, now).await
     }
 }
 

@@ -68,6 +68,17 @@ async fn n5_whatever_is_issued_while_its_holder_is_revoked_is_revoked_with_it() 
     assert_eq!(standing(&world).await, 0);
 }
 
+#[tokio::test]
+async fn n15_a_server_that_is_added_again_is_not_taken_for_the_one_that_was_taken_out() {
+    let world = World::new().await;
+    world.joined(FE2).await;
+    world.authority.remove_server(&fqdn(FE2)).await.unwrap();
+    assert_eq!(standing(&world).await, 0);
+    assert_eq!(issue(&world.authority, &fe2()).await, Err(Fault::MemberRevoked { member: fqdn(FE2) }));
+    world.joined(FE2).await;
+    assert_eq!(standing(&world).await, 1);
+}
+
 /// How many certificates of the second server count.
 async fn standing(world: &World) -> usize {
     world.authority.store().standing_of(FE2, SystemTime::now(), 1000).await.unwrap().len()
