@@ -92,23 +92,30 @@ impl ServerCertificate {
         server: &Fqdn,
         now: SystemTime,
     ) -> Option<Reason> {
-        let wanted = topology.certificate_names(server).map(|names| names.dns().iter().map(Fqdn::to_string).collect::<Vec<_>>());
-        let shown: Vec<&String> = self.facts.names.iter().filter(|name| !name.contains(':')).collect();
-        if now > self.facts.not_after {
-            Some(Reason::Expired)
-        } else if !issuing.into_iter().any(|ca| self.chain.get(1) == Some(ca)) {
-            Some(Reason::OtherIssuer)
-        } else if wanted.is_none_or(|wanted| wanted.iter().collect::<Vec<_>>() != shown) {
-            Some(Reason::OtherNames)
-        } else if now >= self.renew_at() {
-            Some(Reason::HalfLife)
-        } else {
-            None
-        }
+        renewal(&self.chain, &self.facts, issuing, topology, server, now)
     }
+}
 
-    /// When it is to be replaced in the ordinary course.
-    pub(crate) fn renew_at(&self) -> SystemTime {
-        pki::renew_at(self.facts.not_before, self.facts.not_after)
+/// Why a server certificate with this chain is to be replaced, if it is.
+pub(crate) fn renewal<'a>(
+    chain: &[CertificateDer<'static>],
+    facts: &CertificateFacts,
+    issuing: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+    topology: &Topology,
+    server: &Fqdn,
+    now: SystemTime,
+) -> Option<Reason> {
+    let wanted = topology.certificate_names(server).map(|names| names.dns().iter().map(Fqdn::to_string).collect::<Vec<_>>());
+    let shown: Vec<&String> = facts.names.iter().filter(|name| !name.contains(':')).collect();
+    if now > facts.not_after {
+        Some(Reason::Expired)
+    } else if !issuing.into_iter().any(|ca| chain.get(1) == Some(ca)) {
+        Some(Reason::OtherIssuer)
+    } else if wanted.is_none_or(|wanted| wanted.iter().collect::<Vec<_>>() != shown) {
+        Some(Reason::OtherNames)
+    } else if now >= pki::renew_at(facts.not_before, facts.not_after) {
+        Some(Reason::HalfLife)
+    } else {
+        None
     }
 }

@@ -27,7 +27,7 @@ use store::{Directory as _, Embedded, TopologyStore as _, Version};
 use topology::{MediaPolicy, Topology};
 use web::admin::rfc3339;
 
-pub(crate) use certificate::{Reason, ServerCertificate};
+pub(crate) use certificate::{Reason, ServerCertificate, renewal};
 pub(crate) use layout::Layout;
 pub(crate) use make::Plan;
 pub(crate) use manifest::Manifest;

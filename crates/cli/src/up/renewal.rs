@@ -13,14 +13,14 @@ use member::Member;
 use metrics::gauge;
 use pki::Fqdn;
 use store::Embedded;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::sleep};
 use trust::tls::ServerIdentity;
 use web::admin::rfc3339;
 
 use super::{Seat, Start};
 use crate::{
     join,
-    organisation::{Layout, Reason, ServerCertificate},
+    organisation::{Layout, Reason, ServerCertificate, renewal},
 };
 
 /// The clock is looked at this often: it may be set, and machines sleep.
@@ -56,32 +56,51 @@ impl Renewal {
     /// Replaces the certificate whenever it is time. A failure is told and tried again; half of the certificate's life is left
     /// for that.
     pub(super) async fn run(self: Arc<Self>, mut asked: mpsc::Receiver<()>) {
+        let mut changed = self.member.in_force();
         let mut wanted = false;
         loop {
             let renewed = if wanted { self.renew(SystemTime::now()).await } else { self.renew_if_due(SystemTime::now()).await };
             let wait = match renewed {
-                Ok(()) => LOOK_EVERY,
+                Ok(()) => {
+                    wanted = false;
+                    LOOK_EVERY
+                }
                 Err(error) => {
                     tracing::error!(server = %self.server, error = format!("{error:#}"), "server certificate not renewed; it is tried again");
                     TRY_AGAIN_AFTER
                 }
             };
             self.count();
-            // Nobody asks any more where this is the authority: then the clock alone does.
-            wanted = match timeout(wait, asked.recv()).await {
-                Ok(Some(())) => true,
-                Ok(None) => {
-                    tokio::time::sleep(wait).await;
-                    false
-                }
-                Err(_) => false,
-            };
+            // What was wanted and failed is wanted still.
+            tokio::select! {
+                Some(()) = asked.recv() => wanted = true,
+                // Nobody asks where this is the authority: it sees for itself.
+                _ = changed.changed(), if self.is_ours() => {}
+                () = sleep(wait) => {}
+            }
         }
     }
 
+    fn is_ours(&self) -> bool {
+        matches!(self.source, Source::Ours(_))
+    }
+
     async fn renew_if_due(&self, now: SystemTime) -> anyhow::Result<()> {
-        let Some(shown) = self.identity.chain().first().and_then(pki::facts) else { return Ok(()) };
-        if now < pki::renew_at(shown.not_before, shown.not_after) { Ok(()) } else { self.renew(now).await }
+        let chain = self.identity.chain();
+        let Some(shown) = chain.first().and_then(pki::facts) else { return Ok(()) };
+        let holdings = self.member.holdings();
+        if holdings.topology().server(&self.server).is_none() {
+            // Taken out: there is no certificate for us any more.
+            return Ok(());
+        }
+        let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
+        match renewal(&chain, &shown, issuing, holdings.topology(), &self.server, now) {
+            None => Ok(()),
+            Some(reason) => {
+                tracing::info!(server = %self.server, %reason, "the server certificate is replaced");
+                self.renew(now).await
+            }
+        }
     }
 
     async fn renew(&self, now: SystemTime) -> anyhow::Result<()> {

@@ -160,6 +160,13 @@ impl Verbund {
         serde_json::from_str(&self.command(&[args, &["--json"]].concat())).unwrap()
     }
 
+    /// The certificate that this server shows, as it says itself.
+    pub fn certificate(&self) -> Value {
+        let all = self.json(&["cert", "show"]);
+        let own = all.as_array().unwrap().iter().find(|one| one["name"] == self.said("server_name"));
+        own.cloned().expect("a server knows its own certificate")
+    }
+
     pub fn try_command(&self, args: &[&str]) -> Output {
         ends(program().args(args).arg("--data").arg(self.data()))
     }

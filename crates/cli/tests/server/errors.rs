@@ -254,7 +254,7 @@ fn a_server_certificate_past_half_its_life_or_expired_is_replaced_at_start() {
         let server = Verbund::up(&data, &[]);
         assert_ne!(fs::read(data.join("server/chain.pem")).unwrap(), old);
         Phone::signed_in(&server, "alice");
-        assert!(server.json(&["cert", "show"])[2]["days_left"].as_i64().unwrap() >= 6);
+        assert!(server.certificate()["days_left"].as_i64().unwrap() >= 6);
     }
 }
 

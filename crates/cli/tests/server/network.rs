@@ -185,3 +185,20 @@ fn what_concerns_the_organisation_is_told_to_be_elsewhere_by_a_member() {
     assert_eq!(code, 1);
     assert!(said.contains("sip.verbund.test"), "{said}");
 }
+
+#[test]
+fn a_new_domain_is_in_every_certificate_without_a_restart() {
+    let network = Network::new();
+    let text = network.authority.command(&["topology", "show"]);
+    let old = "domains = [\"verbund.test\"]";
+    assert!(text.contains(old), "{text}");
+    let version = network.authority.json(&["topology", "status"])[0]["topology"].as_u64().unwrap();
+    let text = text.replace(old, "domains = [\"verbund.test\", \"voice.verbund.test\"]");
+    let text = text.replace(&format!("\nversion = {version}\n"), &format!("\nversion = {}\n", version + 1));
+    let file = network.dir.path().join("next.toml");
+    std::fs::write(&file, text).unwrap();
+    network.authority.json(&["topology", "publish", file.to_str().unwrap()]);
+    for server in [&network.authority, &network.second] {
+        wait_until("the certificate has the new domain", || server.certificate()["names"].to_string().contains("\"voice.verbund.test\""));
+    }
+}
