@@ -60,7 +60,8 @@ pub struct Known {
 }
 
 impl Authority {
-    /// Lists a server as expected, if it is not listed yet, and opens a ticket for it. Tickets of before are void.
+    /// Lists a server as expected, if it is not listed yet, and opens a ticket for it. Tickets of before are void; its
+    /// account is when it joins with this one.
     ///
     /// # Errors
     /// It is listed with other roles, or the topology would break a rule.
@@ -71,7 +72,10 @@ impl Authority {
         let address = self.reachable_address()?;
         let listed = self.member.holdings().topology().server(&new.name).map(|server| server.roles().to_vec());
         match listed {
-            Some(roles) if roles.contains(&new.role) => self.close_enrolments(&new.name, now).await?,
+            // Its account counts on until it joins anew: a ticket that is never used must not keep a server from renewing.
+            Some(roles) if roles.contains(&new.role) => {
+                self.store.void_enrolments(&new.name, now).await?;
+            }
             Some(roles) => {
                 let roles = roles.iter().map(Role::to_string).collect::<Vec<_>>().join(", ");
                 return Err(Fault::OtherRoles { name: new.name.clone(), roles });

@@ -41,10 +41,7 @@ async fn n5_a_revoked_server_gets_no_certificate_by_the_one_it_had() {
 async fn n5_a_ticket_that_was_not_used_yet_goes_with_the_certificates() {
     let world = World::new().await;
     world.joined(FE2).await;
-    let second = {
-        let new = authority::NewServer { name: fqdn(FE2), role: topology::Role::FrontEnd, pool: None };
-        world.authority.add_server(&new).await.unwrap().join
-    };
+    let second = world.add(FE2).await;
     world.authority.revoke(FE2).await.unwrap();
     let ticket = Applicant::Ticket(web::enrolment::TicketId::parse(&second.kid).unwrap());
     assert_eq!(issue(&world.authority, &ticket).await, Err(Fault::TicketWithdrawn));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use authority::{Authority, Ca, NewServer, Prepared};
-use member::Member;
+use member::{JoinString, Member};
 use net::Gate;
 use node::{Node, Secrets, Settings};
 use pki::{CertificateDer, DocumentSigner, Fqdn, Key};
@@ -62,10 +62,15 @@ impl World {
         Self { authority: Authority::new(ca, store, member, DOMAIN, copy), _dir: dir }
     }
 
+    /// What a server joins with.
+    pub(crate) async fn add(&self, name: &str) -> JoinString {
+        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None };
+        self.authority.add_server(&new).await.unwrap().join
+    }
+
     /// A server that was added and has fetched its first certificate; with its ticket.
     pub(crate) async fn joined(&self, name: &str) -> Applicant {
-        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None };
-        let join = self.authority.add_server(&new).await.unwrap().join;
+        let join = self.add(name).await;
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
         self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
