@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     AuthorityFault, CaSigner, Fqdn, IssuerKind, Key, KeyFault, PublicKey, RevokedCertificate, SecretPem, Serial, certificates_to_pem,
+    describe::signed_by,
     profile::{self, Places, Validity},
     sign_revocation_list,
 };
@@ -176,4 +177,22 @@ impl Root {
         let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
         Ok(params.signed_by(&key.for_issuing()?, &issuer)?.der().clone())
     }
+}
+
+/// Whether `link` is the old root's word for the new one ([`Root::cross_sign`]): the new root's name and key, signed by the old
+/// root, good now.
+///
+/// # Errors
+/// It is something else, or out of its time.
+pub fn check_link(
+    link: &CertificateDer<'static>,
+    old: &CertificateDer<'_>,
+    new: &CertificateDer<'_>,
+    now: SystemTime,
+) -> Result<(), AuthorityFault> {
+    let (said, root) = (ca_facts("link", link)?, ca_facts("root", new)?);
+    if said.subject != root.subject || said.public_key != root.public_key || !signed_by(link, old) {
+        return Err(AuthorityFault::Foreign { which: "link" });
+    }
+    checked_validity("the link certificate", link, now, Duration::ZERO).map(drop)
 }
