@@ -308,6 +308,7 @@ impl Node {
         self.registrar.handle_timeout(now);
         self.proxy.handle_timeout(now);
         self.links.handle_timeout(now, || self.proxy.random());
+        self.links.close_retired(now, |flow| self.proxy.is_busy(flow));
         self.follow_up(now);
         while let Some((since, flow)) = self.newcomers.front().copied() {
             if now < since + self.limits.sign_in_within {
