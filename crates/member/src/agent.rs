@@ -17,7 +17,7 @@ use tokio::{
 use topology::Role;
 use web::{
     client::Target,
-    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Update},
+    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, MemberListeners, Update},
 };
 
 use crate::{Member, holdings::Refused};
@@ -43,7 +43,6 @@ pub struct Agent {
     tls: Arc<ClientConfig>,
     /// Told when the authority wants our certificate renewed.
     renew: mpsc::Sender<()>,
-    shown: Box<dyn Fn() -> (String, String) + Send + Sync>,
 }
 
 /// Why a call ended.
@@ -56,15 +55,10 @@ enum Ended {
 }
 
 impl Agent {
-    /// An agent that calls with `tls`; `shown` gives serial number and end of the certificate that the server shows.
-    pub fn new(
-        member: Arc<Member>,
-        about: About,
-        tls: Arc<ClientConfig>,
-        renew: mpsc::Sender<()>,
-        shown: impl Fn() -> (String, String) + Send + Sync + 'static,
-    ) -> Self {
-        Self { member, about, tls, renew, shown: Box::new(shown) }
+    /// An agent that calls with `tls`.
+    #[must_use]
+    pub fn new(member: Arc<Member>, about: About, tls: Arc<ClientConfig>, renew: mpsc::Sender<()>) -> Self {
+        Self { member, about, tls, renew }
     }
 
     /// Calls until the task is ended; never gives up.
@@ -103,12 +97,15 @@ impl Agent {
         tracing::info!(server = %self.member.name(), "the line to the authority is there");
         let mut heartbeat = interval(HEARTBEAT_EVERY);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shown = self.member.shown_certificate();
         loop {
             tokio::select! {
                 update = feed.next() => self.take(&update?).await,
+                // The authority may wait for nothing else.
+                Ok(()) = shown.changed() => {}
                 _ = heartbeat.tick() => {}
             }
-            client.ack(&self.report()).await?;
+            client.ack(&self.member.report().await).await?;
         }
     }
 
@@ -121,11 +118,6 @@ impl Agent {
             }
             Ok(_) | Err(_) => {}
         }
-    }
-
-    fn report(&self) -> InForce {
-        let (serial, not_after) = (self.shown)();
-        InForce { serial, not_after, ..self.member.in_force().borrow().clone() }
     }
 }
 

@@ -30,7 +30,11 @@ pub enum DiskFault {
 pub(crate) async fn keep(store: &Embedded, holdings: &Holdings, update: &Update, domain: &str) -> Result<(), Error> {
     match update {
         Update::Topology { .. } => keep_topology(store, holdings).await,
-        Update::Bundle { .. } => keep_bundle(store, holdings).await,
+        Update::Bundle { .. } => {
+            keep_bundle(store, holdings).await?;
+            // The lists of a CA that it no longer names go with it.
+            keep_lists(store, holdings).await
+        }
         Update::RevocationLists { .. } => keep_lists(store, holdings).await,
         Update::Users { more: false, .. } => keep_users(store, holdings, domain).await,
         Update::Users { .. } | Update::Renew | Update::Heartbeat | Update::Unknown => Ok(()),

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pki::{Anchors, Bundle, BundleFault, DocumentKind, Fingerprint, HeldBundle, Revocation, RevocationList, RevocationLists, read_signed};
+use pki::{
+    Anchors, Bundle, BundleFault, DocumentKind, Fingerprint, HeldBundle, Revocation, RevocationList, RevocationListFault, RevocationLists,
+    read_signed,
+};
 use topology::{HeldTopology, SignedTopology, Topology};
 use trust::Policy;
 use web::control::{self, InForce, ListInForce, Update};
@@ -99,7 +102,11 @@ impl Holdings {
         let issuers: Vec<_> = read.list_issuers().cloned().collect();
         let mut lists = RevocationLists::new();
         for der in ders {
-            let list = RevocationList::read(der, &issuers)?;
+            let list = match RevocationList::read(der, &issuers) {
+                // Of a CA that the bundle named before: nothing that it says is asked for.
+                Err(RevocationListFault::UnknownIssuer { .. }) => continue,
+                read => read?,
+            };
             // One that has run out on our disk is still better than none: `Revocation` knows how old it may be.
             let at = bundle.at.min(list.next_update()).max(list.this_update());
             lists.take(list, at)?;

@@ -14,5 +14,5 @@ mod users;
 pub use agent::{About, Agent};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};
-pub use member::{Member, Taken, checks_sign_ins_of, directory};
+pub use member::{Member, ShownCertificate, Taken, checks_sign_ins_of, directory};
 pub use users::{Homed, USERS_MAX, Users, UsersChange, UsersFault, record};

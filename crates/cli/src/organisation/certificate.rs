@@ -26,7 +26,7 @@ pub(crate) enum Reason {
     HalfLife,
     #[error("the topology gives the server other names by now")]
     OtherNames,
-    #[error("it is of another issuing CA")]
+    #[error("another issuing CA has taken the place of its own")]
     OtherIssuer,
 }
 
@@ -85,22 +85,22 @@ impl ServerCertificate {
     }
 
     /// Why it is to be replaced, if it is.
-    pub(crate) fn renewal<'a>(
+    pub(crate) fn renewal(
         &self,
-        issuing: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+        issuer: Option<&CertificateDer<'static>>,
         topology: &Topology,
         server: &Fqdn,
         now: SystemTime,
     ) -> Option<Reason> {
-        renewal(&self.chain, &self.facts, issuing, topology, server, now)
+        renewal(&self.chain, &self.facts, issuer, topology, server, now)
     }
 }
 
-/// Why a server certificate with this chain is to be replaced, if it is.
-pub(crate) fn renewal<'a>(
+/// Why a server certificate with this chain is to be replaced, if it is; `issuer` is the CA that issues to servers now.
+pub(crate) fn renewal(
     chain: &[CertificateDer<'static>],
     facts: &CertificateFacts,
-    issuing: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+    issuer: Option<&CertificateDer<'static>>,
     topology: &Topology,
     server: &Fqdn,
     now: SystemTime,
@@ -109,7 +109,7 @@ pub(crate) fn renewal<'a>(
     let shown: Vec<&String> = facts.names.iter().filter(|name| !name.contains(':')).collect();
     if now > facts.not_after {
         Some(Reason::Expired)
-    } else if !issuing.into_iter().any(|ca| chain.get(1) == Some(ca)) {
+    } else if issuer.is_none() || chain.get(1) != issuer {
         Some(Reason::OtherIssuer)
     } else if wanted.is_none_or(|wanted| wanted.iter().collect::<Vec<_>>() != shown) {
         Some(Reason::OtherNames)

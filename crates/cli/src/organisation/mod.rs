@@ -205,6 +205,18 @@ impl Organisation {
     }
 }
 
+/// Shows phones these roots, in the file that their accounts name.
+pub(crate) fn show_roots(layout: &Layout, roots: &str) {
+    let path = layout.ca();
+    if files::read(&path).is_ok_and(|shown| shown == roots) {
+        return;
+    }
+    match files::write(&path, roots, files::Readers::Everyone) {
+        Ok(()) => tracing::info!(path = %path.display(), "the roots for phones are others now"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "phones, and the next start, do not find the roots that count now"),
+    }
+}
+
 /// Does something with an open store; if it fails the store is closed, so that its files are left as they were found.
 ///
 /// # Errors
@@ -308,7 +320,7 @@ async fn current_certificate(
         check_time("server", leaf, now)?;
     }
     let reason = match loaded {
-        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, server, now) {
+        Ok(certificate) => match certificate.renewal(Some(authority.issuing()), topology, server, now) {
             None => return Ok(certificate),
             Some(reason) => reason.to_string(),
         },

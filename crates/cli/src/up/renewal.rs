@@ -11,13 +11,16 @@ use ::authority::Authority;
 use anyhow::Context as _;
 use member::Member;
 use metrics::gauge;
-use pki::Fqdn;
+use pki::{Fqdn, IssuerKind};
 use store::Embedded;
 use tokio::{sync::mpsc, time::sleep};
 use trust::tls::ServerIdentity;
 use web::admin::rfc3339;
 
-use super::{Start, serve::Place};
+use super::{
+    Start,
+    serve::{Place, shown},
+};
 use crate::{
     join,
     organisation::{Layout, Reason, ServerCertificate, renewal},
@@ -93,8 +96,8 @@ impl Renewal {
             // Taken out: there is no certificate for us any more.
             return Ok(());
         }
-        let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-        match renewal(&chain, &shown, issuing, holdings.topology(), &self.server, now) {
+        let issuer = holdings.bundle().issuer(IssuerKind::Servers);
+        match renewal(&chain, &shown, issuer, holdings.topology(), &self.server, now) {
             None => Ok(()),
             Some(reason) => {
                 tracing::info!(server = %self.server, %reason, "the server certificate is replaced");
@@ -111,32 +114,34 @@ impl Renewal {
             }
             Source::Authority(address) => join::renew(&self.layout, &self.member.holdings(), *address, &self.server).await?,
         };
-        self.show(new)
+        self.show(new).await
     }
 
     /// Shows what lies in `server/`, if it is good; else goes on with what is shown.
-    pub(super) fn reload(&self) {
-        let loaded = ServerCertificate::load(&self.layout).and_then(|certificate| {
-            let holdings = self.member.holdings();
-            let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-            let reason = certificate.renewal(issuing, holdings.topology(), &self.server, SystemTime::now());
-            match reason {
-                Some(reason @ (Reason::Expired | Reason::OtherNames | Reason::OtherIssuer)) => {
-                    anyhow::bail!("the certificate on disk cannot be shown: {reason}")
-                }
-                Some(Reason::HalfLife) | None => self.show(certificate),
-            }
-        });
-        if let Err(error) = loaded {
+    pub(super) async fn reload(&self) {
+        if let Err(error) = self.show_what_lies_there().await {
             tracing::error!(server = %self.server, error = format!("{error:#}"), "certificate not read again; the old one stays");
         }
         self.count();
     }
 
-    fn show(&self, certificate: ServerCertificate) -> anyhow::Result<()> {
+    async fn show_what_lies_there(&self) -> anyhow::Result<()> {
+        let certificate = ServerCertificate::load(&self.layout)?;
+        let holdings = self.member.holdings();
+        let issuer = holdings.bundle().issuer(IssuerKind::Servers);
+        match certificate.renewal(issuer, holdings.topology(), &self.server, SystemTime::now()) {
+            Some(reason @ (Reason::Expired | Reason::OtherNames | Reason::OtherIssuer)) => {
+                anyhow::bail!("the certificate on disk cannot be shown: {reason}")
+            }
+            Some(Reason::HalfLife) | None => self.show(certificate).await,
+        }
+    }
+
+    async fn show(&self, certificate: ServerCertificate) -> anyhow::Result<()> {
         self.identity.replace(certificate.chain, &certificate.key).context("the new certificate cannot be shown")?;
         let (serial, not_after) = (&certificate.facts.serial, rfc3339(certificate.facts.not_after));
         tracing::info!(server = %self.server, %serial, not_after, "server certificate in force");
+        self.member.show_another(shown(&certificate.facts)).await;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process, sync::Arc, time::Instant};
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
-use member::{About as Said, Agent, Member};
+use member::{About as Said, Agent, Member, ShownCertificate};
 use net::{Dialler, Gate, Handle, Limits};
 use node::{Node, Secrets, Settings};
 use rustls::time_provider::DefaultTimeProvider;
@@ -20,7 +20,10 @@ use trust::{
 use web::{About, Published, Site, admin, control::MemberListeners};
 
 use super::{Seat, Start, desk::Desk, door::Door, figures, renewal::Renewal};
-use crate::{organisation::Layout, ports::Ports};
+use crate::{
+    organisation::{self, Layout},
+    ports::Ports,
+};
 
 /// Exit code of a process that was told twice to end, as shells have it for SIGINT.
 const FORCED: i32 = 130;
@@ -70,7 +73,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
             authority.moved(start.taken.listeners()).await?;
             tokio::spawn(Arc::clone(authority).keep_fresh())
         }
-        Place::Member(address) => tokio::spawn(agent(&start, *address, &member, links, renew, &identity).run()),
+        Place::Member(address) => tokio::spawn(agent(&start, *address, &member, links, renew).run()),
     });
 
     let store = start.store.clone();
@@ -110,25 +113,22 @@ impl Place {
 
 fn member(start: &Start, policy: Arc<LivePolicy>, handle: Handle) -> Arc<Member> {
     let holdings = start.holdings.clone();
-    Arc::new(Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone()))
+    let member = Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone());
+    let layout = start.layout.clone();
+    let member = member.telling_roots(move |roots| organisation::show_roots(&layout, roots));
+    member.show(shown(&start.certificate.facts));
+    Arc::new(member)
 }
 
-fn agent(
-    start: &Start,
-    authority: SocketAddr,
-    member: &Arc<Member>,
-    tls: Arc<rustls::ClientConfig>,
-    renew: mpsc::Sender<()>,
-    identity: &Arc<ServerIdentity>,
-) -> Agent {
+/// What the authority is told of a certificate that this server shows.
+pub(super) fn shown(facts: &pki::CertificateFacts) -> ShownCertificate {
+    ShownCertificate { serial: facts.serial.to_string(), not_after: admin::rfc3339(facts.not_after) }
+}
+
+fn agent(start: &Start, authority: SocketAddr, member: &Arc<Member>, tls: Arc<rustls::ClientConfig>, renew: mpsc::Sender<()>) -> Agent {
     let taken = start.taken;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
-    let identity = Arc::clone(identity);
-    let shown = move || match identity.chain().first().and_then(pki::facts) {
-        Some(facts) => (facts.serial.to_string(), admin::rfc3339(facts.not_after)),
-        None => (String::new(), String::new()),
-    };
-    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, shown)
+    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew)
 }
 
 /// Runs until a signal says otherwise, then until every SIP connection was told.
@@ -144,7 +144,7 @@ async fn until_told(
             _ = &mut core => bail!("the signalling core ended by itself: look at the log, and report this as a fault of verbund"),
             _ = rest.join_next() => bail!("HTTPS or the admin socket ended by itself: look at the log, and report this as a fault of verbund"),
             told = signals.next() => match told {
-                Told::Reload => renewal.reload(),
+                Told::Reload => renewal.reload().await,
                 Told::End => break,
             },
         }
