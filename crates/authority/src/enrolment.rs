@@ -250,6 +250,10 @@ impl Authority {
         if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
             return Ok(Some(past));
         }
+        // Another CA has taken the place of the one that issued it.
+        if kept.role == store::Role::Server && !self.ca().active().issuers().contains(&kept.issuer) {
+            return Ok(Some(past));
+        }
         let owner = kept.names.first().and_then(|name| Fqdn::parse(name).ok());
         let wanted = owner.and_then(|owner| self.names_of(&owner).ok()).unwrap_or_default();
         let shown: Vec<&String> = kept.names.iter().filter(|name| !name.contains(':')).collect();

@@ -28,6 +28,11 @@ impl Generation {
         Fingerprint::of(self.authority.issuing())
     }
 
+    /// The subjects of its issuing CAs, as the ledger writes an issuer.
+    pub(crate) fn issuers(&self) -> Vec<String> {
+        self.authority.issuing_authorities().filter_map(|ca| pki::facts(ca.certificate())).map(|facts| facts.subject).collect()
+    }
+
     pub(crate) fn issuing(&self) -> impl Iterator<Item = IssuingCa> {
         self.authority.issuing_authorities().map(|ca| IssuingCa { kind: ca.kind(), certificate: ca.certificate().clone() })
     }

@@ -11,10 +11,12 @@ mod generation;
 mod hub;
 mod publish;
 mod published;
+mod replacement;
 mod revoke;
 mod servers;
 mod upkeep;
 mod users;
+mod vault;
 
 use std::{
     collections::HashMap,
@@ -27,12 +29,14 @@ use arc_swap::ArcSwap;
 use member::Member;
 use pki::{Fingerprint, Fqdn};
 use store::Embedded;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
 pub use generation::Generation;
+pub use replacement::{Order, Record, Replacement, ReplacementFault, ReplacementStatus, Signed, What, mark};
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
+pub use vault::{NextFile, NextKeys, Vault, VaultFault};
 
 use hub::Hub;
 
@@ -68,6 +72,12 @@ pub struct Authority {
     changing: AsyncMutex<()>,
     /// Which ticket a certificate that was issued and not fetched yet was issued for.
     unfetched: Mutex<HashMap<Fingerprint, String>>,
+    /// Revocation lists of CAs that nobody believes any more, by fingerprint.
+    shelf: Mutex<HashMap<String, Vec<u8>>>,
+    /// Rings when a replacement of the CA has begun.
+    nudged: Notify,
+    /// Who was asked to renew because of it, and when.
+    asked_to_renew: Mutex<replacement::Asked>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -84,6 +94,9 @@ impl Authority {
             hub: Hub::new(),
             changing: AsyncMutex::new(()),
             unfetched: Mutex::default(),
+            shelf: Mutex::default(),
+            nudged: Notify::new(),
+            asked_to_renew: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })

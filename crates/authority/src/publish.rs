@@ -9,7 +9,7 @@ use std::{
 use pki::Fqdn;
 use store::{Actor, Directory as _, Members as _, TopologyStore as _, Version};
 use tokio::sync::MutexGuard;
-use topology::Topology;
+use topology::{SignedTopology, Topology};
 use web::control::Update;
 
 use crate::{Authority, Fault, Spread, documents};
@@ -129,6 +129,21 @@ impl Authority {
         let held = *self.member.holdings().held_bundle();
         let signed = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed };
+        self.member.take(&update, now).await?;
+        self.hub.broadcast(update);
+        Ok(())
+    }
+
+    /// The topology in force under the signature of who signs documents now; no new version.
+    pub(crate) async fn sign_topology_again(&self, now: SystemTime) -> Result<(), Fault> {
+        let (ca, holdings) = (self.ca(), self.member.holdings());
+        let text = &holdings.topology_text().text;
+        if SignedTopology::is_signed_by(text, ca.signer()) {
+            return Ok(());
+        }
+        let document = SignedTopology::sign_again(text, ca.signer())?;
+        self.store.sign_again(&document, Version(holdings.topology().version()), now).await?;
+        let update = Update::Topology { document };
         self.member.take(&update, now).await?;
         self.hub.broadcast(update);
         Ok(())

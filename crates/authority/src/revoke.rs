@@ -107,18 +107,23 @@ impl Authority {
     async fn publish_lists_of(&self, certificates: &[store::Issued], now: SystemTime) -> Result<(), Fault> {
         let mut lists = Vec::new();
         let ca = self.ca();
-        for lister in ca.listers() {
+        for lister in ca.all_listers() {
             let subject = pki::facts(lister.certificate).map(|facts| facts.subject);
             let concerned = certificates.iter().any(|certificate| Some(&certificate.issuer) == subject.as_ref());
             if concerned && lister.kind().is_some() {
                 lists.extend(Ca::sign_list(&self.store, &lister, now).await?);
             }
         }
+        self.shelve().await?;
         self.publish_lists(lists, now).await
     }
 
     /// Puts lists into force here, then tells members.
-    pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn publish_lists(&self, mut lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
+        // Members know the CAs of the bundle; those of before are shown to whoever fetches them.
+        let holdings = self.member.holdings();
+        let issuers: Vec<_> = holdings.bundle().list_issuers().cloned().collect();
+        lists.retain(|list| pki::RevocationList::read(list, &issuers).is_ok());
         if lists.is_empty() {
             return Ok(());
         }
@@ -141,7 +146,7 @@ impl Authority {
         self.take_back(&certificates, Reason::CessationOfOperation, by, now).await
     }
 
-    async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
         let store = self.store.acting_as(by);
         for certificate in certificates {
             store.revoke(&certificate.serial, reason, now).await?;

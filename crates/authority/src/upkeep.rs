@@ -6,7 +6,7 @@ use std::{
 };
 
 use metrics::gauge;
-use store::RevocationListStore as _;
+use store::{IssuanceLedger as _, RevocationListStore as _};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{Authority, Fault};
@@ -33,10 +33,44 @@ impl Authority {
         let change = self.changing.lock().await;
         let lists = self.ca().sign_due_lists(&self.store, now).await?;
         self.publish_lists(lists, now).await?;
+        self.forget_ended_generations(now).await?;
+        self.shelve().await?;
         if now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX {
             self.renew_bundle(&change, now).await?;
         }
         self.count(now).await
+    }
+
+    /// Lays out the lists of generations that nobody believes any more, for those who still fetch them.
+    pub(crate) async fn shelve(&self) -> Result<(), Fault> {
+        let (ca, mut shelf) = (self.ca(), std::collections::HashMap::new());
+        for lister in ca.retired().flat_map(crate::Generation::listers) {
+            let key = lister.key();
+            if let Some(list) = self.store.list(&key).await? {
+                shelf.insert(key, list.der);
+            }
+        }
+        *self.shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = shelf;
+        Ok(())
+    }
+
+    /// Generations of before are kept as long as their revocation lists are wanted: until the last of their certificates has ended.
+    async fn forget_ended_generations(&self, now: SystemTime) -> Result<(), Fault> {
+        let ca = self.ca();
+        for generation in ca.retired_for_good() {
+            let mut last = None;
+            for issuer in generation.issuers() {
+                last = last.max(self.store.last_end_below(&issuer).await?);
+            }
+            if last.is_none_or(|last| last < now)
+                && let Some(vault) = ca.vault()
+            {
+                vault.forget(generation.id()).map_err(crate::ReplacementFault::from)?;
+                self.ca.store(Arc::new(self.ca().without_retired(generation.id())));
+                tracing::info!(generation = %generation.id(), "nothing is left of a CA that was replaced; its keys are removed");
+            }
+        }
+        Ok(())
     }
 
     async fn count(&self, now: SystemTime) -> Result<(), Fault> {

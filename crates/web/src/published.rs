@@ -41,6 +41,13 @@ pub trait Published: Send + Sync + 'static {
         None
     }
 
+    /// The bundle that whoever holds this one should take next, signed (JWS compact): of those that were signed before the CA was
+    /// replaced the first newer one, else the one in force; `None` when there is nothing newer.
+    fn bundle_after(&self, sequence: u64) -> Answer<'_, Option<String>> {
+        let _ = sequence;
+        Box::pin(async { None })
+    }
+
     /// The answer to an OCSPRequest in DER; `None` when no responder is here. A damaged request has an
     /// answer too (`malformedRequest`).
     fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<OcspAnswer>> {

@@ -17,7 +17,11 @@ use rustls::time_provider::DefaultTimeProvider;
 use store::{Embedded, TopologyStore as _, Version};
 use topology::{Listeners, Role, Topology};
 use trust::{Listener, LivePolicy, tls::ServerIdentity};
+use vault::Memory;
 use web::enrolment::{Applicant, Enrolment as _, Fault, TicketId};
+
+pub(crate) mod servers;
+pub(crate) mod vault;
 
 pub(crate) const DOMAIN: &str = "a.test";
 
@@ -27,6 +31,7 @@ pub(crate) fn fqdn(name: &str) -> Fqdn {
 
 pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
+    pub(crate) vault: Arc<Memory>,
     _dir: tempfile::TempDir,
 }
 
@@ -49,7 +54,9 @@ impl World {
         let signer = DocumentSigner::new(signer.chain, signer_key).unwrap();
         let key = Key::generate().unwrap();
         let chain = ca.issue_server(&topology.certificate_names(&own).unwrap(), &key.public(), now).unwrap().chain;
-        let Prepared { ca, holdings } = Prepared::prepare(Ca::new(ca, Some(root), signer, None), &store, &own, DOMAIN, now).await.unwrap();
+        let vault = Arc::new(Memory::default());
+        let ca = Ca::new(ca, Some(root), signer, None).kept_in(vault.clone(), Vec::new());
+        let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &own, DOMAIN, now).await.unwrap();
 
         let policy = LivePolicy::new(holdings.policy().unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
@@ -59,7 +66,7 @@ impl World {
         tokio::spawn(server.run());
         let member = Arc::new(Member::new(own, DOMAIN, holdings, policy, handle, store.clone()));
         let copy = dir.path().join("topology.toml");
-        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), _dir: dir }
+        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), vault, _dir: dir }
     }
 
     /// What a server joins with.

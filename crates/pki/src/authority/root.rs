@@ -27,7 +27,7 @@ pub const ROOT_LIST_VALIDITY: Duration = Duration::from_hours(396 * 24);
 
 /// The root: what every member and every phone trusts. It signs issuing CAs and the list of those
 /// that no longer count, so its key may lie in a safe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Root {
     certificate: CertificateDer<'static>,
     key: CaSigner,
