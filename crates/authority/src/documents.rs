@@ -53,7 +53,16 @@ impl Ca {
     /// The CA at work. Without the root's key the root's list is not signed anew here.
     #[must_use]
     pub fn new(authority: pki::Authority, root: Option<Root>, signer: DocumentSigner, urls: Option<Urls>) -> Self {
-        let (active, signer) = (Arc::new(Generation::new(authority, root)), Arc::new(signer));
+        Self::of(Arc::new(Generation::new(authority, root)), Arc::new(signer), urls)
+    }
+
+    /// The CA in the middle of a replacement.
+    #[must_use]
+    pub fn amid(replacement: Replacement, urls: Option<Urls>) -> Self {
+        Self::of(Arc::clone(replacement.active()), Arc::clone(replacement.signer()), urls).replacing(replacement)
+    }
+
+    fn of(active: Arc<Generation>, signer: Arc<DocumentSigner>, urls: Option<Urls>) -> Self {
         Self { active, other: None, retired: Vec::new(), signer, urls, replacement: None, vault: None }
     }
 
@@ -64,8 +73,7 @@ impl Ca {
     }
 
     /// The same in the middle of a replacement: what it is follows from how far that has come.
-    #[must_use]
-    pub fn replacing(&self, replacement: Replacement) -> Self {
+    pub(crate) fn replacing(&self, replacement: Replacement) -> Self {
         Self {
             active: Arc::clone(replacement.active()),
             other: replacement.believed_besides().cloned(),
@@ -169,8 +177,11 @@ impl Ca {
 fn distinct<'a>(generations: impl Iterator<Item = &'a Generation>) -> Vec<Lister<'a>> {
     let mut listers: Vec<Lister<'_>> = Vec::new();
     for lister in generations.flat_map(Generation::listers) {
-        if listers.iter().all(|known| known.certificate != lister.certificate) {
-            listers.push(lister);
+        match listers.iter_mut().find(|known| known.certificate == lister.certificate) {
+            None => listers.push(lister),
+            // A root stands above several generations; its key lies with one of them.
+            Some(known) if matches!(known.signs, Signs::Root(None)) => *known = lister,
+            Some(_) => {}
         }
     }
     listers

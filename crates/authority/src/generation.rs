@@ -22,6 +22,12 @@ impl Generation {
         &self.authority
     }
 
+    /// The same, whose certificates say where revocation lists are.
+    #[must_use]
+    pub fn with_urls(self, urls: Option<&pki::Urls>) -> Self {
+        Self { authority: self.authority.with_urls(urls), root: self.root }
+    }
+
     /// What tells it from every other one: SHA-256 of the certificate of its issuing CA for servers.
     #[must_use]
     pub fn id(&self) -> Fingerprint {

@@ -251,7 +251,7 @@ impl Authority {
             self.keep(&done, now).await?;
         }
         vault.settle(done.old.id()).map_err(ReplacementFault::from)?;
-        self.store.keep_replacement(None, &done.record.event("finished"), now).await?;
+        done.record.end(&self.store, now).await?;
         self.ca.store(Arc::new(self.ca().settled(&done)));
         status::count(None, 0, 0);
         tracing::info!(what = done.record.what.as_str(), "the CA is replaced; nobody believes the old one any more");

@@ -135,15 +135,9 @@ impl Plan<'_> {
             What::Issuing if !is_same => return Err(refused("the root's certificate", "it is of another root than this organisation's")),
             What::Issuing => {}
         }
-        let link = match (self.order.what, &signed.link) {
-            (What::Root, Some(link)) => Some(self.link(link, &root)?),
-            (What::Root, None) => {
-                return Err(refused(
-                    "the link certificate",
-                    "it is missing: have `verbund ca root cross` make it, and give it with --link",
-                ));
-            }
-            (What::Issuing, _) => None,
+        let link = match self.order.what {
+            What::Root => Some(self.link(signed.link.as_deref(), &root)?),
+            What::Issuing => None,
         };
         let servers = self.issuing(IssuerKind::Servers, &signed.servers, keys.servers)?;
         let users = self.issuing(IssuerKind::Users, &signed.users, keys.users)?;
@@ -152,9 +146,15 @@ impl Plan<'_> {
         Ok(Made { generation: Generation::new(authority, None), link, root_list: Some(root_list) })
     }
 
-    fn link(&self, pem: &str, root: &CertificateDer<'static>) -> Result<CertificateDer<'static>, Fault> {
-        let link = one("the link certificate", pem)?;
-        check_link(&link, self.old.authority.root(), root, self.now).map_err(|fault| refused("the link certificate", fault))?;
+    /// The old root's word for the new one: as it came, or given now where the old root's key is here.
+    fn link(&self, came: Option<&str>, root: &CertificateDer<'static>) -> Result<CertificateDer<'static>, Fault> {
+        let what = "the link certificate";
+        let link = match (came, &self.old.root) {
+            (Some(pem), _) => one(what, pem)?,
+            (None, Some(old)) => old.cross_sign(root, self.now)?,
+            (None, None) => return Err(refused(what, "it is missing: have `verbund ca root cross` make it, and give it with --link")),
+        };
+        check_link(&link, self.old.authority.root(), root, self.now).map_err(|fault| refused(what, fault))?;
         Ok(link)
     }
 

@@ -11,6 +11,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use pki::{DocumentSigner, Fingerprint, Fqdn, Pace, Phase, Rollover, RolloverFault, RolloverRecordFault, Side};
 use serde::{Deserialize, Serialize};
+use store::Replacements as _;
 
 pub(crate) use drive::Asked;
 pub use make::Signed;
@@ -154,6 +155,14 @@ impl Record {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.rollover.phase() == Phase::Done
+    }
+
+    /// Stores that it is over: the files are in their place.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn end(&self, store: &store::Embedded, now: SystemTime) -> Result<(), store::Error> {
+        store.keep_replacement(None, &self.event("finished"), now).await.map(drop)
     }
 
     fn event(&self, phase: &str) -> store::Event {

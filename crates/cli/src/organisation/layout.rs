@@ -27,6 +27,12 @@ impl Layout {
     /// Who signs topology and trust bundle.
     pub(crate) const DOCUMENTS: &str = "ca/documents.pem";
     pub(crate) const DOCUMENTS_KEY: &str = "ca/documents.key";
+    /// The generation of the CA that is to come, while it replaces the one in `ca/`.
+    pub(crate) const NEXT: &str = "ca/next";
+    /// Generations of before, each in a folder of its own, as long as their revocation lists are wanted.
+    pub(crate) const BEFORE: &str = "ca/before";
+    /// The old root's word for the new one; in `ca/next` only.
+    pub(crate) const LINK: &str = "ca/link.pem";
     pub(crate) const SERVER_CHAIN: &str = "server/chain.pem";
     pub(crate) const SERVER_KEY: &str = "server/key.pem";
     /// A member's ACME account: what it renews its certificate with.
@@ -66,6 +72,11 @@ impl Layout {
     /// One of the files above.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The same file of the CA as it lies in another folder than `ca/`.
+    pub(crate) fn file_in(&self, folder: &str, name: &str) -> PathBuf {
+        self.0.join(folder).join(name.trim_start_matches("ca/"))
     }
 
     /// The root for phones.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use store::Embedded;
 use zeroize::Zeroizing;
 
-use super::{Layout, ServerCertificate, half_made, make::whole, or_close};
+use super::{Layout, ServerCertificate, half_made, make::whole, or_close, show_roots};
 use crate::files::{self, Readers};
 
 /// The edition of the layout that this program makes and reads.
@@ -124,6 +124,8 @@ impl Membership {
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let restored = async { Ok(disk::restore(&store, disk::Trust::Roots(&roots)).await?) };
         let holdings = or_close(&store, restored).await?;
+        // A bundle was kept, and the process ended before phones were told of its roots.
+        show_roots(&layout, &holdings.bundle().roots_pem());
         Ok(Self { layout, manifest, store, certificate, holdings })
     }
 }

@@ -9,6 +9,7 @@ mod layout;
 mod make;
 mod manifest;
 pub(crate) mod membership;
+mod vault;
 
 use std::{
     fs,
@@ -159,6 +160,7 @@ impl Organisation {
             publish_if_new(&store, &layout, &topology, now).await?;
             let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
             let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
+            show_roots(&layout, &holdings.bundle().roots_pem());
             let certificate = current_certificate(&layout, ca.authority(), &topology, &manifest.server_name, &store, now).await?;
             Ok((ca, holdings, certificate, store.users().await?))
         };

@@ -68,13 +68,17 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     }
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
     let mut upkeep = vec![tokio::spawn(Arc::clone(&renewal).run(renew_asked)), tokio::spawn(figures::publish(handle.clone()))];
+    let mut carrying_on = None;
     upkeep.push(match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
+            carrying_on = Some(tokio::spawn(Arc::clone(authority).carry_on()));
             tokio::spawn(Arc::clone(authority).keep_fresh())
         }
         Place::Member(address) => tokio::spawn(agent(&start, *address, &member, links, renew).run()),
     });
+
+    upkeep.extend(carrying_on);
 
     let store = start.store.clone();
     ready(&start)?;

@@ -10,5 +10,6 @@ mod ceremony;
 mod commands;
 mod errors;
 mod network;
+mod rollover;
 mod signals;
 mod starts;

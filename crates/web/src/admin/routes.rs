@@ -14,8 +14,9 @@ use registrar::UserName;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Member,
-    NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
+    Added, Admin, AuditLink, AuditVerdict, CaReplacement, CaRequest, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX,
+    Decision, Document, Member, NOTED_MAX, NewPassword, NewReplacement, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation,
+    Spread, Status, User, VERSION,
 };
 use crate::{Limits, connection};
 
@@ -47,6 +48,8 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/topology/{version}", get(topology_at))
         .route("/ledger", get(ledger))
         .route("/revocations", post(revoke))
+        .route("/ca/replacement", get(ca_replacement).post(replace_ca).delete(give_up_ca_replacement))
+        .route("/ca/requests", post(request_ca))
         .route("/audit", get(audit))
         .route("/audit/verification", post(verify_audit));
     Router::new()
@@ -141,6 +144,25 @@ async fn ledger(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<C
 async fn revoke(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
     let Revocation { name } = read(request, desk.body_bytes_max).await?;
     desk.admin.authority()?.revoke(name).await.map(Json)
+}
+
+async fn ca_replacement(State(desk): State<Desk>) -> Result<Json<Option<CaReplacement>>, Problem> {
+    desk.admin.authority()?.ca_replacement().await.map(Json)
+}
+
+async fn replace_ca(State(desk): State<Desk>, request: Request) -> Result<(StatusCode, Json<CaReplacement>), Problem> {
+    let new: NewReplacement = read(request, DOCUMENT_BYTES_MAX).await?;
+    Ok((StatusCode::CREATED, Json(desk.admin.authority()?.replace_ca(new).await?)))
+}
+
+async fn request_ca(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<CaRequest>>, Problem> {
+    let new: NewReplacement = read(request, desk.body_bytes_max).await?;
+    desk.admin.authority()?.request_ca(new).await.map(Json)
+}
+
+async fn give_up_ca_replacement(State(desk): State<Desk>) -> Result<StatusCode, Problem> {
+    desk.admin.authority()?.give_up_ca_replacement().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn audit(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<AuditLink>>, Problem> {
