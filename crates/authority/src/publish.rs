@@ -126,6 +126,8 @@ impl Authority {
 
     /// A newer trust bundle: signed, put into force here, told to members.
     pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+        // First: whoever has the bundle must have a topology of somebody whom it believes also after the next one.
+        self.sign_topology_again(now).await?;
         let held = *self.member.holdings().held_bundle();
         let signed = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed };

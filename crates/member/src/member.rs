@@ -95,8 +95,9 @@ impl Member {
     }
 
     /// The same, in the place of another one: links on which that was shown are replaced.
-    pub async fn show_another(&self, certificate: ShownCertificate) {
-        self.handle.with(|node: &mut Node, now| node.handle_renewed(now)).await;
+    /// `edition` is the number of it ([`ServerIdentity::edition`](trust::tls::ServerIdentity::edition)).
+    pub async fn show_another(&self, certificate: ShownCertificate, edition: u64) {
+        self.handle.with(move |node: &mut Node, now| node.handle_renewed(edition, now)).await;
         // Only now: whoever hears of it may ask how many links are outdated, and must not hear too few.
         self.show(certificate);
     }

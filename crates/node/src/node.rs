@@ -77,6 +77,8 @@ pub struct Arrival {
     pub local: SocketAddr,
     /// The name that was asked for in the TLS handshake, if one was (SNI, RFC 6066 §3).
     pub server_name: Option<String>,
+    /// Which certificate of ours was shown: they are counted.
+    pub edition: u64,
 }
 
 /// What the core wants done.

@@ -49,7 +49,7 @@ impl World {
         let entry = store::Issued::read(store::Role::Server, &issued.chain[0]).unwrap();
         store::IssuanceLedger::record_issued(self.authority.store(), &entry, now).await.unwrap();
         let shown = ShownCertificate { serial: issued.serial.to_string(), not_after: String::new() };
-        self.authority.member().show_another(shown).await;
+        self.authority.member().show_another(shown, 1).await;
     }
 
     pub(crate) async fn advance(&self) {

@@ -141,7 +141,7 @@ impl Renewal {
         self.identity.replace(certificate.chain, &certificate.key).context("the new certificate cannot be shown")?;
         let (serial, not_after) = (&certificate.facts.serial, rfc3339(certificate.facts.not_after));
         tracing::info!(server = %self.server, %serial, not_after, "server certificate in force");
-        self.member.show_another(shown(&certificate.facts)).await;
+        self.member.show_another(shown(&certificate.facts), self.identity.edition()).await;
         Ok(())
     }
 

@@ -154,6 +154,9 @@ fn p9_a_root_is_replaced_under_traffic_and_no_message_call_or_connection_is_lost
         is_over.store(true, Ordering::Relaxed);
         writing.join().unwrap()
     });
+    if !lost.is_empty() {
+        std::iter::once(&network.authority).chain(&network.others).for_each(|server| eprintln!("{}\n", server.log()));
+    }
     assert!(lost.is_empty(), "{} of {sent} messages: {lost:?}", lost.len());
     assert!(sent > 100, "{sent} messages");
     thread::scope(|scope| {
@@ -250,15 +253,23 @@ fn everything_works_after_a_start(network: &mut Network) {
 fn an_authority_that_is_killed_in_every_phase_goes_on_where_it_was() {
     let mut network = Network::new(&["fe2"]);
     let before = network.roots();
+    // Held up, so that it is there to be killed.
+    network.others[0].signal("STOP");
     let mut begun = program();
     begun.args(["ca", "rollover", "start", "--json", "--data"]).arg(network.authority.data());
     // The answer may be lost with the authority.
     let starting = thread::spawn(move || drop(ends(&mut begun)));
-    for phase in ["a replacement of the CA has begun", "distributing", "renewing", "dropping", "done"] {
-        network.authority.wait_for_log(phase);
+    network.authority.wait_for_log("a replacement of the CA has begun");
+    network.kill_authority();
+    starting.join().unwrap();
+    wait_until("it has gone on", || network.status()["phase"] == "distributing");
+    network.kill_authority();
+    assert_eq!(network.status()["phase"], "distributing");
+    network.others[0].signal("CONT");
+    for phase in ["renewing", "dropping", "done"] {
+        network.authority.wait_for_log(&format!("phase=\"{phase}\""));
         network.kill_authority();
     }
-    starting.join().unwrap();
     wait_until("the root is replaced", || network.is_over());
     wait_until("everybody has the new root alone", || {
         let after = network.roots();

@@ -18,8 +18,6 @@ pub struct LinkLimits {
     pub close_after: Duration,
     /// A link that is to be closed and carries a request yet is looked at again after this.
     pub look_again: Duration,
-    /// A certificate of ours that was replaced may still have been shown on a connection that came in so long afterwards.
-    pub handshake: Duration,
     /// The first wait after a failure; each further one doubles it.
     pub wait_min: Duration,
     /// The longest wait.
@@ -37,7 +35,6 @@ impl LinkLimits {
         check_within: Duration::from_secs(5),
         close_after: Duration::from_secs(3),
         look_again: Duration::from_millis(500),
-        handshake: Duration::from_secs(1),
         wait_min: Duration::from_secs(1),
         wait_max: Duration::from_secs(60),
         wait_when_needed: Duration::from_secs(1),

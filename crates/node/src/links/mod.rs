@@ -57,6 +57,14 @@ struct Link {
     retiring: Option<Instant>,
 }
 
+/// What either end of a link showed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// Which certificate of ours, by its number.
+    pub(crate) ours: u64,
+    pub(crate) theirs: Leaf,
+}
+
 /// The certificate that a server shows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Leaf {
@@ -85,8 +93,6 @@ struct Server {
     failed_at: Option<Instant>,
     /// When to dial again, if nothing is open.
     waiting: Option<Instant>,
-    /// What it showed last.
-    theirs: Option<Leaf>,
     /// How often a fresh link was tried for in vain, and when to try again.
     refreshes: u32,
     refresh: Option<Instant>,
@@ -100,9 +106,8 @@ pub(crate) struct Links {
     servers: BTreeMap<Arc<Fqdn>, Server>,
     links: HashMap<Flow, Link>,
     dialled: u64,
-    /// Counts our own certificates, and when the newest came.
+    /// The number of the certificate that we show.
     ours: u64,
-    renewed: Option<Instant>,
     due: Option<Instant>,
     actions: VecDeque<Action>,
 }
@@ -114,7 +119,7 @@ impl Links {
     /// No links yet. `own` is what servers call us, with a port.
     pub(crate) fn new(limits: LinkLimits, own: String) -> Self {
         let (servers, links) = (BTreeMap::new(), HashMap::new());
-        Self { limits, own, servers, links, dialled: 0, ours: 0, renewed: None, due: None, actions: VecDeque::new() }
+        Self { limits, own, servers, links, dialled: 0, ours: 0, due: None, actions: VecDeque::new() }
     }
 
     /// Who may be linked with, from now on. Links with others are to be closed; kept ones that are missing are due at once.
@@ -158,15 +163,15 @@ impl Links {
         &mut self,
         flow: Flow,
         name: &Fqdn,
-        leaf: Leaf,
+        shown: Shown,
         now: Instant,
         random: u64,
     ) -> Result<Arc<Fqdn>, &'static str> {
         if flow.0 & Self::OURS != 0 {
-            return self.answered(flow, name, leaf, now, random);
+            return self.answered(flow, name, shown, now, random);
         }
         let limit = self.limits.links_per_server_max;
-        let (fresh, ours) = (self.fresh(name), self.shown_by_now(now));
+        let fresh = self.fresh(name);
         let (server, entry) = self.find(name).ok_or("the topology that this server goes by does not list it")?;
         // Those that make room for others by themselves leave twice as much, no more.
         if fresh >= limit || entry.flows.len() >= 2 * limit {
@@ -174,34 +179,22 @@ impl Links {
         }
         entry.flows.push(flow);
         entry.up();
-        if entry.theirs.is_none_or(|before| leaf.not_before >= before.not_before) {
-            entry.theirs = Some(leaf);
-        }
-        let link = Link { dialled: false, stage: Stage::Up(now), theirs: Some(leaf), ..Link::new(&server, ours, now) };
+        let Shown { ours, theirs } = shown;
+        let link = Link { dialled: false, stage: Stage::Up(now), theirs: Some(theirs), ..Link::new(&server, ours, now) };
         self.links.insert(flow, link);
         self.retire(name, now);
         self.reckon();
         Ok(server)
     }
 
-    /// Which certificate of ours was shown on a connection that came in, at least.
-    fn shown_by_now(&self, now: Instant) -> u64 {
-        let is_settled = self.renewed.is_none_or(|at| now >= at + self.limits.handshake);
-        if is_settled { self.ours } else { self.ours.saturating_sub(1) }
-    }
-
     /// A connection that we opened is there. It counts only when the first answer comes over it.
-    fn answered(&mut self, flow: Flow, name: &Fqdn, leaf: Leaf, now: Instant, random: u64) -> Result<Arc<Fqdn>, &'static str> {
+    fn answered(&mut self, flow: Flow, name: &Fqdn, shown: Shown, now: Instant, random: u64) -> Result<Arc<Fqdn>, &'static str> {
         let link = self.links.get_mut(&flow).ok_or("nobody waits for this connection any more")?;
         if *link.server != *name {
             return Err("it leads to another server than the one that was called");
         }
-        (link.stage, link.heard, link.theirs) = (Stage::Open, now, Some(leaf));
+        (link.stage, link.heard, link.ours, link.theirs) = (Stage::Open, now, shown.ours, Some(shown.theirs));
         let server = Arc::clone(&link.server);
-        if let Some(entry) = self.servers.get_mut(&server) {
-            // We called just now, so this is what it shows today, whatever it showed before.
-            entry.theirs = Some(leaf);
-        }
         self.ask(flow, now, random);
         self.reckon();
         Ok(server)
@@ -285,9 +278,8 @@ impl Links {
 
     /// Our own certificate is another one from now on: links on which the one before was shown are replaced, one server after
     /// the other finds its way over the new one, and what is under way on the old ones ends there.
-    pub(crate) fn handle_renewed(&mut self, now: Instant) {
-        self.ours += 1;
-        self.renewed = Some(now);
+    pub(crate) fn handle_renewed(&mut self, ours: u64, now: Instant) {
+        self.ours = ours;
         for server in self.servers.values_mut() {
             (server.refreshes, server.refresh) = (0, None);
         }
@@ -296,8 +288,14 @@ impl Links {
 
     /// Whether a newer certificate of either end has come since. Such a link ends with what was shown on it.
     fn is_outdated(&self, link: &Link) -> bool {
-        let theirs = self.servers.get(&link.server).and_then(|server| server.theirs);
-        link.ours < self.ours || link.theirs.is_some_and(|shown| Some(shown) != theirs)
+        link.ours < self.ours || link.theirs.is_some_and(|shown| Some(shown) != self.newest(&link.server))
+    }
+
+    /// The newest certificate that this server shows on a link that is open. Told by the certificate: which connection is heard of
+    /// first is chance, and both ends must come to the same answer.
+    fn newest(&self, name: &Fqdn) -> Option<Leaf> {
+        let flows = self.servers.get(name).map(|server| server.flows.as_slice()).unwrap_or_default();
+        flows.iter().filter_map(|flow| self.links.get(flow)?.theirs).max_by_key(|leaf| leaf.not_before)
     }
 
     /// How many links there are on which a certificate was shown that has been replaced since.
@@ -483,7 +481,6 @@ impl Server {
             failures: 0,
             failed_at: None,
             waiting: None,
-            theirs: None,
             refreshes: 0,
             refresh: None,
         }

@@ -26,8 +26,12 @@ const TOPOLOGY: &str = r#"
 "#;
 
 /// What every server shows, until it has another one.
-fn first() -> Leaf {
-    leaf(1)
+fn first() -> Shown {
+    shown(0, 1)
+}
+
+fn shown(ours: u64, theirs: u8) -> Shown {
+    Shown { ours, theirs: leaf(theirs) }
 }
 
 fn leaf(number: u8) -> Leaf {
@@ -292,7 +296,7 @@ fn nobody_is_called_after_the_end() {
 
 impl Scene {
     /// A connection that comes in and shows this certificate.
-    fn comes(&mut self, flow: u64, shown: Leaf) -> Flow {
+    fn comes(&mut self, flow: u64, shown: Shown) -> Flow {
         self.links.handle_connected(Flow(flow), &name("fe2"), shown, self.now, 1).unwrap();
         Flow(flow)
     }
@@ -313,12 +317,12 @@ impl Scene {
 fn a_new_certificate_of_ours_is_shown_on_a_new_link_before_the_old_one_is_closed() {
     let mut scene = Scene::new();
     let old = scene.linked();
-    scene.links.handle_renewed(scene.now);
+    scene.links.handle_renewed(1, scene.now);
     assert_eq!((scene.links.outdated(), scene.links.poll_timeout()), (1, Some(scene.now)));
     scene.pass(Duration::ZERO);
     let new = scene.dialled("fe2");
     assert_eq!(scene.way(), Some(old), "the new one is not there yet");
-    scene.links.handle_connected(new, &name("fe2"), first(), scene.now, 1).unwrap();
+    scene.links.handle_connected(new, &name("fe2"), shown(1, 1), scene.now, 1).unwrap();
     let (_, question) = scene.asked();
     assert_eq!(scene.way(), Some(old), "nor was it answered");
     scene.answer(new, &question, Status::OK);
@@ -336,7 +340,7 @@ fn an_outdated_link_is_not_closed_as_long_as_something_is_under_way_on_it() {
     let mut scene = Scene::new();
     let old = scene.linked();
     scene.busy = Some(old);
-    let new = scene.comes(1, leaf(2));
+    let new = scene.comes(1, shown(0, 2));
     assert_eq!(scene.way(), Some(new), "the other end has a new certificate");
     for _ in 0..3 {
         scene.pass(LinkLimits::DEFAULT.close_after);
@@ -351,7 +355,7 @@ fn an_outdated_link_is_not_closed_as_long_as_something_is_under_way_on_it() {
 fn an_outdated_link_is_better_than_none_and_a_fresh_one_is_tried_for_with_growing_patience() {
     let mut scene = Scene::new();
     let old = scene.linked();
-    scene.links.handle_renewed(scene.now);
+    scene.links.handle_renewed(1, scene.now);
     let mut waits = Vec::new();
     for _ in 0..4 {
         scene.pass(Duration::ZERO);
@@ -368,14 +372,50 @@ fn an_outdated_link_is_better_than_none_and_a_fresh_one_is_tried_for_with_growin
 
 /// A connection may have come in with the old certificate and be told of after the new one is in place.
 #[test]
-fn what_comes_in_right_after_a_renewal_is_not_taken_for_fresh() {
+fn what_counts_is_what_was_shown_not_when_it_is_told_of() {
     let mut scene = Scene::new();
-    scene.links.handle_renewed(scene.now);
+    scene.links.handle_renewed(1, scene.now);
+    scene.comes(1, shown(0, 1));
+    assert_eq!(scene.links.outdated(), 1);
+    scene.comes(2, shown(1, 1));
+    assert_eq!(scene.links.outdated(), 1);
+}
+
+/// Both ends have a new certificate at the same time, and call each other: one of the two links is the right one for both.
+#[test]
+fn two_servers_that_renew_at_once_agree_which_link_stays() {
+    let mut scene = Scene::new();
     scene.comes(1, first());
-    assert_eq!(scene.links.outdated(), 1);
-    scene.now += LinkLimits::DEFAULT.handshake;
-    scene.comes(2, first());
-    assert_eq!(scene.links.outdated(), 1);
+    scene.links.handle_renewed(1, scene.now);
+    scene.pass(Duration::ZERO);
+    let dialled = scene.dialled("fe2");
+    // Theirs came in while ours was on its way, and shows both new certificates.
+    let both = scene.comes(2, shown(1, 2));
+    scene.links.handle_connected(dialled, &name("fe2"), shown(1, 2), scene.now, 1).unwrap();
+    let (_, question) = scene.asked();
+    scene.answer(dialled, &question, Status::OK);
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    assert_eq!(scene.closed(), Flow(1));
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    scene.quiet();
+    assert_eq!((scene.links.outdated(), scene.states().len()), (0, 2));
+    assert!([both, dialled].map(Some).contains(&scene.way()));
+}
+
+/// The connection of before is heard of last: it is not taken for the newer one.
+#[test]
+fn an_older_certificate_that_is_heard_of_late_outdates_nothing() {
+    let mut scene = Scene::new();
+    scene.pass(Duration::ZERO);
+    let dialled = scene.dialled("fe2");
+    let newer = Leaf { not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(9), ..leaf(2) };
+    let new = scene.comes(1, Shown { ours: 0, theirs: newer });
+    scene.links.handle_connected(dialled, &name("fe2"), first(), scene.now, 1).unwrap();
+    let (_, question) = scene.asked();
+    scene.answer(dialled, &question, Status::OK);
+    assert_eq!(scene.way(), Some(new));
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    assert_eq!(scene.closed(), dialled);
 }
 
 #[test]
@@ -388,25 +428,24 @@ fn two_servers_that_called_each_other_at_once_keep_both_links() {
     assert_eq!((scene.states().len(), scene.links.outdated()), (2, 0));
 }
 
-/// A server that was put back from a backup shows an older certificate; whoever calls it takes that for what it is.
+/// A server that was put back from a backup shows an older certificate; once no link with the newer one is left, that counts.
 #[test]
 fn a_server_with_an_older_certificate_is_not_called_all_the_time() {
     let mut scene = Scene::new();
-    let newer = Leaf { not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(9), ..leaf(2) };
-    let gone = scene.comes(1, newer);
+    let theirs = Leaf { not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(9), ..leaf(2) };
+    let gone = scene.comes(1, Shown { ours: 0, theirs });
     scene.comes(2, first());
     assert_eq!(scene.links.outdated(), 1, "it may have been under way for long");
     scene.links.handle_closed(gone, scene.now, 0);
-    scene.pass(Duration::from_secs(1));
-    let dialled = scene.dialled("fe2");
-    scene.links.handle_connected(dialled, &name("fe2"), first(), scene.now, 1).unwrap();
     assert_eq!(scene.links.outdated(), 0);
+    scene.pass(Duration::from_secs(1));
+    scene.quiet();
 }
 
 /// However many certificates a server shows, its connections are bounded.
 #[test]
 fn a_server_that_shows_another_certificate_each_time_opens_no_more_than_twice_as_many() {
     let mut scene = Scene::new();
-    let all = (1..20).map(|number| scene.links.handle_connected(Flow(number.into()), &name("fe2"), leaf(number), scene.now, 1));
+    let all = (1..20).map(|number| scene.links.handle_connected(Flow(number.into()), &name("fe2"), shown(0, number), scene.now, 1));
     assert_eq!(all.filter(Result::is_ok).count(), 2 * LinkLimits::DEFAULT.links_per_server_max);
 }

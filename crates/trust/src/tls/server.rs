@@ -1,6 +1,9 @@
 //! The server's end of TLS.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use pki::{CertificateDer, Key};
@@ -22,7 +25,10 @@ use crate::{Listener, LivePolicy};
 /// The name a client asks for (SNI) selects nothing: a client that asks for a name which the
 /// certificate lacks, or for none (it dialled an address), gets the same certificate, the same
 /// checks, and judges the name itself (row N35: no name leads to something weaker).
-pub struct ServerIdentity(ArcSwap<CertifiedKey>);
+pub struct ServerIdentity {
+    shown: ArcSwap<CertifiedKey>,
+    edition: AtomicU64,
+}
 
 impl ServerIdentity {
     /// Starts with this chain (the leaf first) and its key.
@@ -30,7 +36,7 @@ impl ServerIdentity {
     /// # Errors
     /// The key is not that of the leaf.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<Arc<Self>, TlsFault> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key)?))))
+        Ok(Arc::new(Self { shown: ArcSwap::from_pointee(certified(chain, key)?), edition: AtomicU64::new(0) }))
     }
 
     /// Shows another chain from now on. If it does not fit its key, the old one stays.
@@ -38,22 +44,29 @@ impl ServerIdentity {
     /// # Errors
     /// The key is not that of the leaf.
     pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
-        self.0.store(Arc::new(certified(chain, key)?));
+        self.shown.store(Arc::new(certified(chain, key)?));
+        // Only now: whoever reads the number before a handshake must not take an older certificate for a newer one.
+        self.edition.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
+    /// Counts what is shown: a handshake that begins now shows this edition, or one that came since.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::SeqCst)
+    }
+
     pub(super) fn current(&self) -> Arc<CertifiedKey> {
-        self.0.load_full()
+        self.shown.load_full()
     }
 
     /// The name of the CA that issued what is shown now, in DER; nothing if that cannot be read.
     fn issuer(&self) -> Vec<Vec<u8>> {
-        self.0.load().cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
+        self.shown.load().cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
     }
 
     /// The chain shown now, the leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.0.load().cert.clone()
+        self.shown.load().cert.clone()
     }
 }
 
@@ -65,7 +78,7 @@ impl std::fmt::Debug for ServerIdentity {
 
 impl ResolvesServerCert for ServerIdentity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.shown.load_full())
     }
 }
 
