@@ -20,7 +20,11 @@ use web::{
     control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, MemberListeners, Update},
 };
 
-use crate::{Member, holdings::Refused};
+use crate::{
+    Member,
+    holdings::Refused,
+    way_back::{self, WayBack},
+};
 
 /// How long to wait before the authority is called again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -75,8 +79,26 @@ impl Agent {
                 backoff = BACKOFF_MIN;
             }
             tracing::warn!(server = %self.member.name(), reason = %ended, again_in = ?backoff, "no line to the authority; what is held stays in force");
+            self.look_for_the_way_back().await;
             sleep(jittered(backoff)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// The authority may be somebody whom this server does not believe any more, or the other way round.
+    async fn look_for_the_way_back(&self) {
+        match way_back::find(&self.member, &self.target()).await {
+            Ok(WayBack::Found { others: true }) => {
+                tracing::info!(server = %self.member.name(), "the CA was replaced while this server was away; it has followed");
+                // Our certificate is of the CA of before. If a renewal is wanted already, that is enough.
+                let _ = self.renew.try_send(());
+            }
+            Ok(WayBack::Broken(reason)) => tracing::error!(
+                server = %self.member.name(), %reason,
+                "the authority's trust bundle does not follow from the one held: if its CA was replaced while this server was away,                  remove this server there (verbund topology remove), add it again, and join anew with an empty --data; if it was not,                  somebody else answers at its address"
+            ),
+            // It is not there, and that was told.
+            Ok(WayBack::None | WayBack::Found { others: false }) | Err(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod holdings;
 mod join;
 mod member;
 mod users;
+mod way_back;
 
 pub use agent::{About, Agent};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};

@@ -60,9 +60,24 @@ impl Plan<'_> {
     /// What an offline root is asked to sign.
     pub(super) fn requests(&self, keys: &NextKeys) -> Result<Vec<(IssuerKind, String)>, Fault> {
         let (organisation, domains) = (self.organisation(), self.domains());
-        let write = |kind, key: &CaSigner| IssuingRequest::write(&organisation, kind, &domains, self.urls.as_ref(), key);
+        let write = |kind, key: &CaSigner| {
+            let number = self.next_number(kind);
+            IssuingRequest::write_numbered(&organisation, kind, &domains, self.urls.as_ref(), number, key)
+        };
         let servers = write(IssuerKind::Servers, &keys.servers)?;
         Ok(vec![(IssuerKind::Servers, servers), (IssuerKind::Users, write(IssuerKind::Users, &keys.users)?)])
+    }
+
+    /// Above the number of every CA of this kind so far, whose root ever it is of.
+    fn next_number(&self, kind: IssuerKind) -> u16 {
+        let word = match kind {
+            IssuerKind::Servers => " Issuing CA ",
+            IssuerKind::Users => " User CA ",
+        };
+        let mut same: Vec<&String> = self.taken.iter().filter(|name| name.contains(word)).collect();
+        same.sort();
+        same.dedup();
+        u16::try_from(same.len() + 1).unwrap_or(u16::MAX)
     }
 
     /// Makes everything here: the old root's key signs the link, or the new issuing CAs.

@@ -298,3 +298,112 @@ fn a_server_that_does_not_answer_is_waited_for_by_name_and_the_replacement_can_b
     network.others[0].signal("CONT");
     wait_until("nothing has changed", || network.roots() == before);
 }
+
+/// Copies a data directory, the socket aside.
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_all(&path, &target),
+            false if path.is_file() => drop(std::fs::copy(&path, &target).unwrap()),
+            false => {}
+        }
+    }
+}
+
+/// A server put back from a backup of before the root was replaced: neither end believes the other.
+struct Restored {
+    network: Network,
+    ports: [String; 2],
+    data: PathBuf,
+}
+
+impl Restored {
+    fn new() -> Self {
+        let mut network = Network::new(&["fe2"]);
+        let second = network.others.remove(0);
+        let (data, backup) = (second.data(), network.dir.path().join("backup"));
+        let ports = ["sip", "https"].map(|key| second.said(key).to_owned());
+        assert_eq!(second.stop().code(), Some(0));
+        copy_all(&data, &backup);
+        network.others.push(Verbund::up_at(&data, &["--listen", &ports[0], "--https", &ports[1]]));
+        network.authority.json(&["ca", "rollover", "start"]);
+        wait_until("the root is replaced", || network.is_over());
+        assert_eq!(network.others.remove(0).stop().code(), Some(0));
+        std::fs::remove_dir_all(&data).unwrap();
+        copy_all(&backup, &data);
+        Self { network, ports, data }
+    }
+
+    fn start(&mut self) {
+        self.network.others.push(Verbund::up_at(&self.data, &["--listen", &self.ports[0], "--https", &self.ports[1]]));
+    }
+}
+
+#[test]
+fn p9_a_server_that_was_away_while_the_root_was_replaced_finds_its_way_back_by_itself() {
+    let mut restored = Restored::new();
+    restored.start();
+    let network = &restored.network;
+    wait_until("it has the new root alone", || network.roots().iter().all(|roots| roots == &network.roots()[0] && roots.len() == 1));
+    wait_until("it is on the line with a certificate of the new root", || {
+        let members = network.authority.json(&["topology", "status"]);
+        let second = members.as_array().unwrap().iter().find(|member| member["name"] == "fe2.verbund.test").cloned().unwrap();
+        second["state"] == "joined"
+            && second["lag"] == 0
+            && network.others[0].certificate()["issuer"] == network.authority.certificate()["issuer"]
+    });
+}
+
+#[test]
+fn n29_a_server_without_a_way_back_is_told_to_join_anew_and_believes_nobody_meanwhile() {
+    let mut restored = Restored::new();
+    // As after an emergency: the old root's word leads nowhere.
+    let data = restored.network.authority.data();
+    let ports = ["sip", "https"].map(|key| restored.network.authority.said(key).to_owned());
+    restored.network.authority.signal("TERM");
+    restored.network.authority.wait();
+    rusqlite::Connection::open(data.join("state.sqlite")).unwrap().execute("DELETE FROM bridge", []).unwrap();
+    restored.network.authority = Verbund::up_at(&data, &["--listen", &ports[0], "--https", &ports[1]]);
+    restored.start();
+    let second = &restored.network.others[0];
+    second.wait_for_log("join anew");
+    let roots = restored.network.roots();
+    assert!(roots[0] != roots[1] && roots[1].len() == 1, "{roots:?}");
+}
+
+#[test]
+fn a_root_that_was_made_here_is_replaced_by_one_that_stays_offline_and_that_one_renews_the_issuing_cas() {
+    let network = Network::new(&["fe2"]);
+    let dir = network.dir.path();
+    std::fs::write(dir.join("passphrase"), "correct horse battery staple").unwrap();
+    let ca = |line: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(dir.join("passphrase"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        let output = ends(program().current_dir(dir).arg("ca").args(line.split(' ')));
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    ca("root init --out safe --organisation verbund.test --generation 2 --passphrase-file passphrase");
+    let before = network.roots();
+    let folder = |name: &str| dir.join(name).display().to_string();
+    network.authority.json(&["ca", "rollover", "request", "--out", &folder("asked")]);
+    ca("root sign asked/servers.request asked/users.request --root safe --out signed --passphrase-file passphrase");
+    network.authority.json(&["ca", "rollover", "start", "--root-key", "offline", "--signed", &folder("signed")]);
+    wait_until("the root is replaced", || network.is_over());
+    assert!(network.roots().iter().all(|roots| roots.len() == 1 && roots[0] != before[0][0]));
+    assert!(!network.authority.data().join("ca/root.key").exists(), "the key of the old root is not in the place of the new one's");
+    let (code, said) = complaint(&network.authority.try_command(&["ca", "issuing", "renew"]));
+    assert!(code == 1 && said.contains("ca issuing request"), "{said}");
+    // The offline root renews the issuing CAs.
+    let issuer = network.others[0].certificate()["issuer"].clone();
+    network.authority.json(&["ca", "issuing", "request", "--out", &folder("again")]);
+    ca("root sign again/servers.request again/users.request --root safe --out renewed --passphrase-file passphrase");
+    network.authority.json(&["ca", "issuing", "renew", "--signed", &folder("renewed")]);
+    wait_until("the issuing CAs are replaced", || network.is_over());
+    assert_ne!(network.others[0].certificate()["issuer"], issuer);
+    let metrics = network.authority.json(&["audit", "list"]);
+    assert!(metrics.to_string().contains("ca-replacement"), "the log tells of it");
+}
