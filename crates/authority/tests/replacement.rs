@@ -245,6 +245,7 @@ async fn p9_a_member_that_held_an_old_bundle_all_the_time_is_led_to_the_new_one_
     three.holdings = restored;
     assert!(!believes(&three, &two.chain));
     three.call_again(&world).await;
+    three.is_led_over_several = true;
     three.listen().unwrap();
     assert_eq!(three.holdings.bundle(), two.holdings.bundle());
     assert!(believes(&three, &two.chain));

@@ -22,6 +22,9 @@ use crate::{
 /// How many refusals are told to the authority at a time.
 const REFUSED_MAX: usize = 8;
 
+/// Told the roots in PEM.
+type ToldRoots = Box<dyn Fn(&str) + Send + Sync>;
+
 /// A running server as a member of its organisation; the authority's own server is one too.
 pub struct Member {
     name: Fqdn,
@@ -33,7 +36,7 @@ pub struct Member {
     /// The certificate that this server shows.
     certificate: watch::Sender<ShownCertificate>,
     /// Told the roots in PEM whenever a bundle came.
-    roots: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    roots: Option<ToldRoots>,
     /// What is known without waiting: the documents that are shown to everyone.
     shown: watch::Sender<Arc<Holdings>>,
     handle: Handle,

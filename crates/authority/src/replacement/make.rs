@@ -145,7 +145,7 @@ impl Plan<'_> {
         let root = one("the root's certificate", &signed.root)?;
         let is_same = root == *self.old.authority.root();
         match self.order.what {
-            What::Root if is_same => return Err(pki::RolloverFault::SameRoot).map_err(ReplacementFault::from)?,
+            What::Root if is_same => return Err(ReplacementFault::from(pki::RolloverFault::SameRoot).into()),
             What::Root => self.check_name(&root)?,
             What::Issuing if !is_same => return Err(refused("the root's certificate", "it is of another root than this organisation's")),
             What::Issuing => {}

@@ -18,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) outdated_links: u64,
     feed: mpsc::Receiver<Arc<Update>>,
+    /// Between one replacement and the next there is no topology that it could be given, so only the end has to be whole.
+    pub(crate) is_led_over_several: bool,
     /// What it was asked and has not done yet.
     pub(crate) asked_to_renew: bool,
 }
@@ -37,7 +39,7 @@ impl World {
         let root = Fingerprint::of(&own.bundle().roots[0]);
         let holdings = Holdings::begin(root, believed(own.bundle_text()), &lists, believed(own.topology_text())).unwrap();
         let feed = self.authority.feed(&fqdn(name), holdings.held()).await.unwrap();
-        Server { name: fqdn(name), holdings, chain, outdated_links: 0, feed, asked_to_renew: false }
+        Server { name: fqdn(name), holdings, chain, outdated_links: 0, feed, is_led_over_several: false, asked_to_renew: false }
     }
 
     /// The authority's own server shows a certificate of the CA of this moment.
@@ -61,10 +63,27 @@ impl Server {
     /// Takes all that came down the feed, as a real one does; the first thing that it refuses.
     pub(crate) fn listen(&mut self) -> Result<(), Refused> {
         while let Ok(update) = self.feed.try_recv() {
+            let roots = self.holdings.bundle().roots.clone();
             let changed = self.holdings.take(&update, SystemTime::now())?;
             self.asked_to_renew |= changed.renew;
+            if !self.is_led_over_several {
+                self.starts_again(&roots);
+            }
         }
+        self.is_led_over_several = false;
+        self.starts_again(&self.holdings.bundle().roots);
         Ok(())
+    }
+
+    /// Were it to end at this moment, the next start would find what it believes: by the roots that lay beside its state until now
+    /// as well as by those of this moment.
+    fn starts_again(&self, roots_until_now: &[CertificateDer<'static>]) {
+        let lists: Vec<_> = self.holdings.lists().iter().map(|list| list.as_der().to_vec()).collect();
+        for roots in [roots_until_now, &self.holdings.bundle().roots] {
+            let anchors = pki::Anchors::of(roots.to_vec()).unwrap();
+            let (bundle, topology) = (self.holdings.bundle_text().clone(), self.holdings.topology_text().clone());
+            Holdings::restore(&anchors, bundle, &lists, topology).unwrap();
+        }
     }
 
     /// Says what is in force.
