@@ -19,12 +19,12 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use member::Member;
 use pki::{Fingerprint, Fqdn};
-use store::Embedded;
+use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
 pub use documents::{Ca, Prepared, tell_users};
@@ -101,11 +101,18 @@ impl Authority {
         self.unfetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who have to put changes into force: every listed member that has joined, without `left_out`.
-    fn joined(&self, left_out: &[Fqdn]) -> Vec<Fqdn> {
+    /// Those who have to put changes into force: every listed member that has joined and was not cut off since.
+    async fn joined(&self) -> Result<Vec<Fqdn>, Fault> {
+        let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
         let joined = holdings.topology().members().filter(|server| !server.is_expected()).map(|server| server.fqdn().clone());
-        joined.filter(|name| !left_out.contains(name)).collect()
+        Ok(joined.filter(|name| !cut_off.contains(name)).collect())
+    }
+
+    /// Servers whose certificates were all revoked: nobody talks with them, so nobody waits for them, until one of them joins
+    /// anew.
+    async fn cut_off(&self, now: SystemTime) -> Result<Vec<Fqdn>, Fault> {
+        Ok(self.store.cut_off(now).await?.iter().filter_map(|name| Fqdn::parse(name).ok()).collect())
     }
 
     /// Waits until those members have it in force. The authority's own server has it already, or the change failed.

@@ -32,7 +32,7 @@ impl Authority {
     pub(crate) async fn publish_in(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<Spread, Fault> {
         let began = Instant::now();
         let version = self.publish_quietly(change, document, actor).await?;
-        let members = self.joined(&[]);
+        let members = self.joined().await?;
         let spread = self.spread(&members, began, |in_force| in_force.topology >= version).await;
         Ok(Spread { version: Some(version), ..spread })
     }

@@ -75,12 +75,11 @@ impl Authority {
             self.close_enrolments(server, now).await?;
         }
         self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
-        let left_out: Vec<Fqdn> = if let Holder::Server(server) = &holder { vec![server.clone()] } else { Vec::new() };
         let wanted = self.member.in_force().borrow().lists.clone();
         let has_them = |in_force: &web::control::InForce| {
             wanted.iter().all(|list| in_force.lists.iter().any(|held| held.issuer == list.issuer && held.number >= list.number))
         };
-        let spread = self.spread(&self.joined(&left_out), began, has_them).await;
+        let spread = self.spread(&self.joined().await?, began, has_them).await;
         let revoked = certificates.iter().map(|certificate| certificate.serial.to_string()).collect();
         tracing::warn!(name, certificates = certificates.len(), acknowledged = spread.acknowledged, members = spread.members, "revoked");
         Ok(Spread { revoked, ..spread })

@@ -49,6 +49,8 @@ pub struct Known {
     pub is_member: bool,
     /// Added, and did not join yet.
     pub is_expected: bool,
+    /// All its certificates were revoked; it counts again when it joins with a new ticket.
+    pub is_revoked: bool,
     /// Whether it is on the line now.
     pub is_here: bool,
     /// What is in force there, as far as it said.
@@ -193,6 +195,7 @@ impl Authority {
     /// The store.
     pub async fn known(&self) -> Result<Vec<Known>, Fault> {
         let reports = self.store.members().await?;
+        let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
         let own = self.member.name();
         let known = holdings.topology().servers().map(|server| {
@@ -211,6 +214,7 @@ impl Authority {
                 roles: server.roles().to_vec(),
                 is_member: server.is_member(),
                 is_expected: server.is_expected(),
+                is_revoked: cut_off.contains(name),
                 is_here: is_own || seen.as_ref().is_some_and(Seen::is_here),
                 in_force: ours.or(seen.as_ref().map(|seen| seen.in_force.clone())).or(before),
                 seen_at: if is_own {

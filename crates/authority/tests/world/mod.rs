@@ -71,6 +71,11 @@ impl World {
     /// A server that was added and has fetched its first certificate; with its ticket.
     pub(crate) async fn joined(&self, name: &str) -> Applicant {
         let join = self.add(name).await;
+        self.fetch(&join).await
+    }
+
+    /// Fetches a certificate with what a server joins with; its ticket is spent then.
+    pub(crate) async fn fetch(&self, join: &JoinString) -> Applicant {
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
         self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;

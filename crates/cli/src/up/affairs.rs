@@ -77,6 +77,8 @@ fn role(text: &str) -> Result<Role, Problem> {
 fn member(known: &::authority::Known, in_force_here: u64, now: SystemTime) -> admin::Member {
     let in_force = known.in_force.clone().unwrap_or_default();
     let state = match (known.is_member, known.is_expected, known.is_here) {
+        // Also for the moment in which it is on the line still.
+        _ if known.is_revoked => "revoked",
         (false, ..) => "listed",
         (true, true, _) => "expected",
         (true, false, true) => "joined",
