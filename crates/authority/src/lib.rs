@@ -7,6 +7,7 @@ mod control;
 mod documents;
 mod enrolment;
 mod fault;
+mod generation;
 mod hub;
 mod publish;
 mod published;
@@ -22,6 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use member::Member;
 use pki::{Fingerprint, Fqdn};
 use store::{Embedded, IssuanceLedger as _};
@@ -29,6 +31,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
+pub use generation::Generation;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 
 use hub::Hub;
@@ -55,7 +58,8 @@ pub struct Spread {
 
 /// The authority of an organisation, running.
 pub struct Authority {
-    ca: Arc<Ca>,
+    /// Replaced only by whoever holds `changing`.
+    ca: ArcSwap<Ca>,
     store: Embedded,
     /// Its own server, which is a member like the others.
     member: Arc<Member>,
@@ -74,7 +78,7 @@ impl Authority {
     #[must_use]
     pub fn new(ca: Arc<Ca>, store: Embedded, member: Arc<Member>, domain: &str, copy: PathBuf) -> Arc<Self> {
         Arc::new(Self {
-            ca,
+            ca: ArcSwap::new(ca),
             store,
             member,
             hub: Hub::new(),
@@ -83,6 +87,12 @@ impl Authority {
             domain: domain.to_owned(),
             copy,
         })
+    }
+
+    /// The CA as it is at this moment.
+    #[must_use]
+    pub fn ca(&self) -> Arc<Ca> {
+        self.ca.load_full()
     }
 
     /// Its own server.

@@ -44,7 +44,7 @@ impl Authority {
         let held = self.member.holdings();
         let before = Arc::clone(held.topology());
         self.check(&topology, &before).await?;
-        let signed = self.ca.sign_topology(document, Some(held.held_topology()), now)?;
+        let signed = self.ca().sign_topology(document, Some(held.held_topology()), now)?;
         let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
         self.store.acting_as(actor.clone()).publish(document, Some(&signed), version, expect, now).await?;
         let update = Update::Topology { document: signed };
@@ -65,7 +65,7 @@ impl Authority {
         if listed != own {
             return Err(Fault::OtherAuthority { listed: listed.clone(), own: own.clone() });
         }
-        self.ca.check_names(topology)?;
+        self.ca().check_names(topology)?;
         self.check_homes(topology, before).await
     }
 
@@ -127,7 +127,7 @@ impl Authority {
     /// A newer trust bundle: signed, put into force here, told to members.
     pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let held = *self.member.holdings().held_bundle();
-        let signed = self.ca.sign_bundle(&self.store, Some(&held), now).await?;
+        let signed = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed };
         self.member.take(&update, now).await?;
         self.hub.broadcast(update);

@@ -7,7 +7,7 @@ use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, publish::Change};
+use crate::{Authority, Ca, Fault, Spread, publish::Change};
 
 /// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
 /// renews in time holds two or three.
@@ -105,11 +105,12 @@ impl Authority {
 
     async fn publish_lists_of(&self, certificates: &[store::Issued], now: SystemTime) -> Result<(), Fault> {
         let mut lists = Vec::new();
-        for lister in self.ca.listers() {
+        let ca = self.ca();
+        for lister in ca.listers() {
             let subject = pki::facts(lister.certificate).map(|facts| facts.subject);
             let concerned = certificates.iter().any(|certificate| Some(&certificate.issuer) == subject.as_ref());
-            if concerned && lister.kind.is_some() {
-                lists.extend(self.ca.sign_list(&self.store, &lister, now).await?);
+            if concerned && lister.kind().is_some() {
+                lists.extend(Ca::sign_list(&self.store, &lister, now).await?);
             }
         }
         self.publish_lists(lists, now).await

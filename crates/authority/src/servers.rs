@@ -103,7 +103,7 @@ impl Authority {
         JoinString {
             authority: self.member.name().clone(),
             address,
-            root: Fingerprint::of(self.ca.authority.root()),
+            root: Fingerprint::of(self.ca().authority().root()),
             server: ticket.server.clone(),
             kid: ticket.kid.clone(),
             key,

@@ -31,7 +31,7 @@ impl Authority {
 
     async fn freshen(&self, now: SystemTime) -> Result<(), Fault> {
         let change = self.changing.lock().await;
-        let lists = self.ca.sign_due_lists(&self.store, now).await?;
+        let lists = self.ca().sign_due_lists(&self.store, now).await?;
         self.publish_lists(lists, now).await?;
         if now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX {
             self.renew_bundle(&change, now).await?;

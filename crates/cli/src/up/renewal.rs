@@ -7,8 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::authority::Authority;
 use anyhow::Context as _;
-use authority::Ca;
 use member::Member;
 use metrics::gauge;
 use pki::Fqdn;
@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, time::sleep};
 use trust::tls::ServerIdentity;
 use web::admin::rfc3339;
 
-use super::{Seat, Start};
+use super::{Start, serve::Place};
 use crate::{
     join,
     organisation::{Layout, Reason, ServerCertificate, renewal},
@@ -39,16 +39,16 @@ pub(super) struct Renewal {
 
 /// Where a new certificate comes from.
 enum Source {
-    Ours(Arc<Ca>),
+    Ours(Arc<Authority>),
     /// The authority's, by the account that was made when this server joined.
     Authority(SocketAddr),
 }
 
 impl Renewal {
-    pub(super) fn of(start: &Start, identity: Arc<ServerIdentity>, member: Arc<Member>) -> Self {
-        let source = match &start.seat {
-            Seat::Authority(ca) => Source::Ours(Arc::clone(ca)),
-            Seat::Member(address) => Source::Authority(*address),
+    pub(super) fn of(start: &Start, place: &Place, identity: Arc<ServerIdentity>, member: Arc<Member>) -> Self {
+        let source = match place {
+            Place::Authority(authority) => Source::Ours(Arc::clone(authority)),
+            Place::Member(address) => Source::Authority(*address),
         };
         Self { layout: start.layout.clone(), member, server: start.server_name.clone(), store: start.store.clone(), identity, source }
     }
@@ -105,8 +105,8 @@ impl Renewal {
 
     async fn renew(&self, now: SystemTime) -> anyhow::Result<()> {
         let new = match &self.source {
-            Source::Ours(ca) => {
-                let holdings = self.member.holdings();
+            Source::Ours(authority) => {
+                let (ca, holdings) = (authority.ca(), self.member.holdings());
                 ServerCertificate::issue(&self.layout, ca.authority(), holdings.topology(), &self.server, &self.store, now).await?
             }
             Source::Authority(address) => join::renew(&self.layout, &self.member.holdings(), *address, &self.server).await?,

@@ -49,7 +49,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let place = Place::of(&start, &member);
     let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity), Arc::clone(&member), &place, Arc::clone(&door)));
     let (renew, renew_asked) = mpsc::channel(1);
-    let renewal = Arc::new(Renewal::of(&start, Arc::clone(&identity), Arc::clone(&member)));
+    let renewal = Arc::new(Renewal::of(&start, &place, Arc::clone(&identity), Arc::clone(&member)));
 
     let (end, ended) = watch::channel(false);
     let mut rest = JoinSet::new();
