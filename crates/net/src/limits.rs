@@ -19,7 +19,8 @@ pub struct Limits {
     pub connections_per_source_max: usize,
     /// Handshakes under way in all; further ones wait, and waiting counts against their deadline.
     pub handshakes_max: usize,
-    /// Handshakes under way from one source: a part of all, so that one address cannot hold every place.
+    /// Handshakes under way from one source: a small part of all, so that a handful of addresses that begin and never end
+    /// cannot hold every place. An office behind one address has its next phones in as fast as the first ones finish.
     pub handshakes_per_source_max: usize,
     /// Handshakes that may compute at the same time. What stands in the run queue is what messages of signed-in users
     /// wait behind, so a flood of handshakes costs others this many handshakes' time and no more.
@@ -73,7 +74,7 @@ impl Limits {
         links_dialled_max: 512,
         connections_per_source_max: 20_000,
         handshakes_max: 2_048,
-        handshakes_per_source_max: 1_024,
+        handshakes_per_source_max: 128,
         handshakes_computing_max: 8,
         handshake_seconds_max: 10,
         connect_seconds_max: 2,
@@ -218,6 +219,14 @@ mod tests {
         let limits = Limits::DEFAULT.within(room, &[Kind::Clients, Kind::Servers, Kind::Dialled]);
         let shares = [Kind::Clients, Kind::Servers, Kind::Dialled].map(|kind| limits.of(kind).connections_max);
         assert_eq!((shares, shares.iter().sum()), (expected, room));
+    }
+
+    #[test]
+    fn n38_a_handful_of_sources_cannot_hold_every_handshake() {
+        for kind in [Kind::Clients, Kind::Servers] {
+            let limits = Limits::DEFAULT.of(kind);
+            assert!(16 * limits.handshakes_per_source_max <= limits.handshakes_max);
+        }
     }
 
     #[test]

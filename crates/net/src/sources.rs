@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use registrar::Source;
 use tokio::sync::Semaphore;
 
 use crate::Limits;
@@ -23,11 +24,12 @@ pub(crate) struct Sources {
     unfinished_bytes_per_source_max: usize,
     total: AtomicUsize,
     unfinished: AtomicUsize,
-    table: Mutex<HashMap<IpAddr, Arc<Source>>>,
+    table: Mutex<HashMap<Source, Arc<Taken>>>,
 }
 
+/// What the connections of one source have taken.
 #[derive(Debug)]
-struct Source {
+struct Taken {
     connections: AtomicUsize,
     handshakes: Semaphore,
     unfinished: AtomicUsize,
@@ -44,8 +46,8 @@ pub(crate) enum Full {
 #[derive(Debug)]
 pub(crate) struct Seat {
     sources: Arc<Sources>,
-    address: IpAddr,
-    source: Arc<Source>,
+    source: Source,
+    taken: Arc<Taken>,
     /// Bytes of a message that is not whole yet, as far as they count.
     unfinished: usize,
 }
@@ -66,21 +68,21 @@ impl Sources {
 
     /// A place for a connection from `address`, if there is one.
     pub(crate) fn take_seat(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Full> {
-        let address = network_of(address);
+        let source = Source::from(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if self.total.load(Ordering::Relaxed) >= self.connections_max {
             return Err(Full::Server);
         }
-        let source = table.entry(address).or_insert_with(|| {
+        let taken = table.entry(source).or_insert_with(|| {
             let handshakes = Semaphore::new(self.handshakes_per_source_max);
-            Arc::new(Source { connections: AtomicUsize::new(0), handshakes, unfinished: AtomicUsize::new(0) })
+            Arc::new(Taken { connections: AtomicUsize::new(0), handshakes, unfinished: AtomicUsize::new(0) })
         });
-        if source.connections.load(Ordering::Relaxed) >= self.per_source_max {
+        if taken.connections.load(Ordering::Relaxed) >= self.per_source_max {
             return Err(Full::Source);
         }
-        source.connections.fetch_add(1, Ordering::Relaxed);
+        taken.connections.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { sources: Arc::clone(self), address, source: Arc::clone(source), unfinished: 0 })
+        Ok(Seat { sources: Arc::clone(self), source, taken: Arc::clone(taken), unfinished: 0 })
     }
 }
 
@@ -100,13 +102,13 @@ impl Seat {
             sum.fetch_add(counted, Ordering::Relaxed);
             sum.fetch_sub(before, Ordering::Relaxed) - before
         };
-        let (of_source, of_all) = (add(&self.source.unfinished), add(&self.sources.unfinished));
+        let (of_source, of_all) = (add(&self.taken.unfinished), add(&self.sources.unfinished));
         counted < before || (of_source <= self.sources.unfinished_bytes_per_source_max && of_all <= self.sources.unfinished_bytes_max)
     }
 
     /// The handshakes that this connection's source may have under way.
     pub(crate) fn handshakes(&self) -> &Semaphore {
-        &self.source.handshakes
+        &self.taken.handshakes
     }
 }
 
@@ -115,17 +117,9 @@ impl Drop for Seat {
         self.hold_unfinished(0);
         let mut table = self.sources.table.lock().unwrap_or_else(PoisonError::into_inner);
         self.sources.total.fetch_sub(1, Ordering::Relaxed);
-        if self.source.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
-            table.remove(&self.address);
+        if self.taken.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            table.remove(&self.source);
         }
-    }
-}
-
-/// An IPv6 customer holds a /64 at least: its single addresses are free to choose, so they do not count as sources.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A TCP listener: accepts within its limits, and ends in order.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use metrics::counter;
+use registrar::Source;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     pub(crate) source: SocketAddr,
-    pub(crate) place: Place<IpAddr>,
+    pub(crate) place: Place<Source>,
     pub(crate) stop: Stop,
 }
 
@@ -52,7 +53,7 @@ async fn accept<F>(listener: &TcpListener, limits: &Limits, stop: &Stop, connect
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let places = Places::of_addresses(limits);
+    let places = Places::of_sources(limits);
     loop {
         let (stream, source) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -64,7 +65,7 @@ where
         };
         // Those that have ended leave no trace.
         while connections.try_join_next().is_some() {}
-        let Some(place) = places.take(source.ip()) else {
+        let Some(place) = places.take(source.ip().into()) else {
             counter!("verbund_https_handshakes_total", "result" => "too_many").increment(1);
             continue;
         };

@@ -20,7 +20,7 @@ const HASTY: Limits = Limits {
     head_deadline: Duration::from_millis(300),
     connection_lifetime_max: Duration::from_millis(900),
     closing_deadline: Duration::from_millis(500),
-    connections_per_address_max: 8,
+    connections_per_source_max: 8,
     ..Limits::HTTPS
 };
 /// The same, where not the connection's age is to end it.
@@ -271,7 +271,7 @@ async fn a_silent_http2_connection_is_ended() {
 async fn one_address_cannot_take_all_connections() {
     let (lab, server) = ready(Limits { handshake_deadline: PATIENCE, ..LASTING }).await;
     let mut held = Vec::new();
-    for _ in 0..HASTY.connections_per_address_max {
+    for _ in 0..HASTY.connections_per_source_max {
         held.push(TcpStream::connect(server.address).await.unwrap());
     }
     let mut one_more = TcpStream::connect(server.address).await.unwrap();
