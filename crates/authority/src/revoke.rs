@@ -118,12 +118,11 @@ impl Authority {
 
     /// Puts lists into force here, then tells members.
     pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
-        if lists.is_empty() {
-            return Ok(());
+        for list in lists {
+            let update = Update::RevocationLists { lists: vec![list] };
+            self.member.take(&update, now).await?;
+            self.hub.broadcast(update);
         }
-        let update = Update::RevocationLists { lists };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
         Ok(())
     }
 

@@ -61,7 +61,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     rest.spawn(web::serve(https, web::Door { tls, gate: Some(door) }, site, web::Limits::HTTPS, end_of(ended.clone())));
     if let Some(http) = ports.http {
         let http = tokio::net::TcpListener::from_std(http)?;
-        rest.spawn(web::serve_public_http(http, shelf, web::Limits::HTTPS, end_of(ended.clone())));
+        rest.spawn(web::serve_public_http(http, shelf, web::Limits::PUBLIC_HTTP, end_of(ended.clone())));
     }
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
     let mut upkeep = vec![tokio::spawn(Arc::clone(&renewal).run(renew_asked)), tokio::spawn(figures::publish(handle.clone()))];

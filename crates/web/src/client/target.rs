@@ -23,8 +23,8 @@ use tokio_rustls::client::TlsStream;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
-/// The longest answer.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// The longest answer: a revocation list is the longest that anybody asks for.
+const ANSWER_BYTES_MAX: usize = pki::REVOCATION_LIST_BYTES_MAX;
 
 /// A server: where it is, the name it must prove, and how its certificate is judged.
 #[derive(Clone)]
