@@ -7,6 +7,7 @@
 mod baresip;
 mod capture;
 mod enrolling;
+mod hosts;
 mod lab;
 mod libre;
 mod linphone;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 pub use baresip::{Baresip, Media};
 pub use capture::{Capture, Wire, entropy_of};
 pub use enrolling::{Enroller, Enrolling, Fetched, NotFetched, Ticket};
+pub use hosts::{Host, Network};
 pub use lab::Lab;
 pub use libre::Libre;
 pub use linphone::Linphone;

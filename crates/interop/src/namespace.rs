@@ -109,7 +109,7 @@ fn outside(name: &str) {
 fn inside(name: &str, test: impl FnOnce(&Lab)) {
     let lab = Lab::open(name).mounted();
     must_run(Command::new("ip").args(["link", "set", "lo", "up"]));
-    bind(&lab.file("hosts", &names::hosts()), "/etc/hosts");
+    bind(&lab.file(names::FILE, &names::hosts()), "/etc/hosts");
     bind(&lab.file("resolv.conf", "nameserver 127.0.0.1\n"), "/etc/resolv.conf");
     names::answer();
     test(&lab);

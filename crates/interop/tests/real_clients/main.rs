@@ -6,6 +6,7 @@ mod administration;
 mod baresip;
 mod libre;
 mod linphone;
+mod organisation;
 mod pjsip;
 mod sipp;
 mod tls;
