@@ -190,9 +190,12 @@ impl Server {
 
     /// How many of its newest decisions refused somebody for this reason, as `verbund decisions` has it.
     pub fn refused(&self, rule: &str) -> usize {
-        let decisions = self.json(&["decisions"]);
-        let decisions = decisions.as_array().map(Vec::as_slice).unwrap_or_default();
-        decisions.iter().filter(|one| one["verdict"] == "refused" && one["evidence"]["rule"] == rule).count()
+        self.decisions().iter().filter(|one| one["verdict"] == "refused" && one["evidence"]["rule"] == rule).count()
+    }
+
+    /// Its newest decisions, the newest first.
+    pub fn decisions(&self) -> Vec<Value> {
+        self.json(&["decisions"]).as_array().cloned().unwrap_or_default()
     }
 
     /// The password in what `user add --json` and `user password --json` print.
@@ -247,6 +250,6 @@ fn verbund() -> Command {
 }
 
 /// Where the program under test is.
-fn program() -> String {
+pub fn program() -> String {
     std::env::var(VERBUND_BIN).expect("in_own_network says where verbund is")
 }

@@ -4,6 +4,7 @@
 
 mod administration;
 mod baresip;
+mod certificates;
 mod libre;
 mod linphone;
 mod organisation;
