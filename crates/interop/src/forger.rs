@@ -89,6 +89,14 @@ impl Forger {
         Self { dir }
     }
 
+    /// The same, for programs that want certificate and chain in one file.
+    pub fn forge_with_chain(&self, name: &str, what: &Forged<'_>) -> Shown {
+        let shown = self.forge(name, what);
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::write(&shown.certificate, read(&shown.certificate) + &read(&shown.chain)).expect("the folder can be written");
+        shown
+    }
+
     /// Makes one and its key; `name` is that of the files.
     pub fn forge(&self, name: &str, what: &Forged<'_>) -> Shown {
         let Forged { subject, names, purposes, valid: [from, until] } = what;

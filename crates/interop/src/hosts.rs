@@ -34,6 +34,7 @@ impl Network {
         ip(&format!("address add {BRIDGE}/24 dev bridge0"));
         ip("link set bridge0 up");
         let hosts: Vec<Host> = (1..).zip(names).map(|(number, name)| Host::plugged_in(name, number)).collect();
+        lab.file(names::SERVERS_FILE, &names::servers(BRIDGE));
         names::publish(lab, hosts.iter().map(|host| (host.fqdn(), host.address)));
         Self { hosts }
     }

@@ -17,6 +17,13 @@ pub(crate) const DOMAIN: &str = "verbund.test";
 const NAMES: [&str; 4] = ["localhost", SERVER_NAME, OTHER_NAME, DOMAIN];
 /// The file of the lab that stands in the place of /etc/hosts.
 pub(crate) const FILE: &str = "hosts";
+/// The one that stands in the place of /etc/resolv.conf.
+pub(crate) const SERVERS_FILE: &str = "resolv.conf";
+
+/// The content of /etc/resolv.conf where the name server has this address.
+pub(crate) fn servers(address: Ipv4Addr) -> String {
+    format!("nameserver {address}\n")
+}
 
 /// The content of /etc/hosts where every name leads to loopback.
 pub(crate) fn hosts() -> String {

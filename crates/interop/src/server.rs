@@ -91,13 +91,23 @@ impl Server {
         Self::on(lab, host, &["up"])
     }
 
+    /// The same with one more variable in its environment.
+    pub fn up_on_with(lab: &Lab, host: &Host, (name, value): &(&str, PathBuf)) -> Self {
+        let mut command = host.command(&program());
+        command.env(name, value);
+        Self::serve_on(lab, host, command, &["up"])
+    }
+
     /// A server on the machine `host` that joins with this string.
     pub fn join_on(lab: &Lab, host: &Host, string: &str) -> Self {
         Self::on(lab, host, &["join", string])
     }
 
     fn on(lab: &Lab, host: &Host, words: &[&str]) -> Self {
-        let mut command = host.command(&program());
+        Self::serve_on(lab, host, host.command(&program()), words)
+    }
+
+    fn serve_on(lab: &Lab, host: &Host, mut command: Command, words: &[&str]) -> Self {
         command.args(words).arg("--json").arg("--data").arg(lab.path(&format!("{}-data", host.name())));
         let address = host.address();
         command.args(["--listen", &format!("{address}:5061"), "--https", &format!("{address}:8443")]);
@@ -140,6 +150,16 @@ impl Server {
     pub fn add_server(&self, name: &str, more: &[&str]) -> String {
         let added = self.json(&[&["server", "add", name], more].concat());
         added["join"].as_str().unwrap_or_else(|| panic!("no join string in {added}")).to_owned()
+    }
+
+    /// Publishes the topology with these words replaced, as the next version.
+    pub fn publish(&self, lab: &Lab, from: &str, to: &str) {
+        let text = self.command(&["topology", "show"]);
+        assert!(text.contains(from), "no {from:?} in {text}");
+        let version = self.json(&["topology", "show"])["version"].as_u64().expect("a topology has a version");
+        let text = text.replace(&format!("version = {version}\n"), &format!("version = {}\n", version + 1)).replace(from, to);
+        let file = lab.file("next-topology.toml", &text);
+        self.command(&["topology", "publish", &file.display().to_string()]);
     }
 
     /// Its PEM file of the root, as phones get it.

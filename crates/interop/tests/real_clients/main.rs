@@ -5,6 +5,7 @@
 mod administration;
 mod baresip;
 mod certificates;
+mod kamailio;
 mod libre;
 mod linphone;
 mod organisation;
