@@ -106,6 +106,24 @@ impl Baresip {
         assert_eq!(answer, Ok(()), "{} signs in; see {}", self.account.aor(), self.program.log().display());
     }
 
+    /// Opens its account without signing in: it can write and call, and is not reached.
+    pub fn open_line(&mut self) {
+        let line = self.line.replace("regint=60", "regint=0");
+        self.command("uanew", &line);
+    }
+
+    /// Where a 302 that it got sends it: the names and ports of the servers, the best first.
+    pub fn redirected_to(&self) -> Vec<(String, u16)> {
+        let printed = self.program.printed();
+        let answer = printed.split("SIP/2.0 302").nth(1).unwrap_or_default();
+        let ways = answer.lines().find_map(|line| line.strip_prefix("Contact: ")).unwrap_or_default();
+        let way = |way: &str| {
+            let (name, port) = way.trim().strip_prefix("<sip:")?.split(';').next()?.rsplit_once(':')?;
+            Some((name.to_owned(), port.parse().ok()?))
+        };
+        ways.split(',').filter_map(way).collect()
+    }
+
     /// Writes an instant message to its contact.
     pub fn write(&mut self, text: &str) {
         self.command("message", text);

@@ -13,6 +13,9 @@ use crate::process::must_run;
 /// Where the test is on the bridge, and the name server with it.
 const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 
+/// The port for servers that a server takes beside the usual one for phones.
+const SERVERS_PORT: u16 = 5062;
+
 /// One machine.
 #[derive(Clone)]
 pub struct Host {
@@ -89,9 +92,10 @@ impl Host {
         self.connections(&["dst", &other.address.to_string()])
     }
 
-    /// The same, only those that came to a port of this machine.
-    pub fn connections_to_port(&self, port: u16) -> usize {
-        self.connections(&["sport", "=", &format!(":{port}")])
+    /// The same, only those to a port for servers at either end: the links between two servers.
+    pub fn links_with(&self, other: &Self) -> usize {
+        let port = format!(":{SERVERS_PORT}");
+        self.connections(&["dst", &other.address.to_string(), "and", "(", "sport", "=", &port, "or", "dport", "=", &port, ")"])
     }
 
     fn connections(&self, filter: &[&str]) -> usize {

@@ -208,6 +208,17 @@ impl Server {
         Status(serde_json::from_str(&self.command(&["status", "--json"])).expect("a status in JSON"))
     }
 
+    /// The servers that it has a link with that is up, each once.
+    pub fn links_up(&self) -> Vec<String> {
+        let status = self.json(&["status"]);
+        let links = status["links"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let up = links.iter().filter(|link| link["state"] == "up").filter_map(|link| link["server"].as_str());
+        let mut names: Vec<String> = up.map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// How many of its newest decisions refused somebody for this reason, as `verbund decisions` has it.
     pub fn refused(&self, rule: &str) -> usize {
         self.decisions().iter().filter(|one| one["verdict"] == "refused" && one["evidence"]["rule"] == rule).count()

@@ -10,6 +10,7 @@ mod libre;
 mod linphone;
 mod organisation;
 mod pjsip;
+mod pools;
 mod sipp;
 mod tls;
 mod wire;
