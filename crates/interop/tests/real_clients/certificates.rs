@@ -95,6 +95,8 @@ fn n34_openssl_is_refused_with_every_bad_certificate_and_eighty_others_go_on() {
         let removed = application(lab, &server, "removed.verbund.test");
         server.command(&["cert", "revoke", "revoked.verbund.test"]);
         server.command(&["topology", "remove", "removed.verbund.test"]);
+        let alice = Forged { subject: "alice", names: "URI:sip:alice@verbund.test", purposes: "clientAuth", ..good };
+        let user = Forger::with_users_key_of(lab, &server).forge("alice", &alice);
         let delisted = Forged { subject: "removed.verbund.test", names: "DNS:removed.verbund.test", ..good };
         let cases = [
             Case { name: "n11-none", shown: None, reasons: &["no_certificate"] },
@@ -115,6 +117,7 @@ fn n34_openssl_is_refused_with_every_bad_certificate_and_eighty_others_go_on() {
                 shown: forged("wrong-purpose", Forged { purposes: "clientAuth", ..good }),
                 reasons: &["wrong_purpose"],
             },
+            Case { name: "n11-user", shown: Some(user), reasons: &["user_on_server_port", "wrong_purpose", "not_pinned"] },
         ];
         for case in &cases {
             check(lab, &server, case);
@@ -127,6 +130,25 @@ fn n34_openssl_is_refused_with_every_bad_certificate_and_eighty_others_go_on() {
             let mut client = SClient::connect(lab, &format!("good{version}"), &server.servers_site(), Some(&shown), &[version]);
             assert!(client.is_answered(number), "{}", client.printed());
         }
+    });
+}
+
+#[test]
+fn one_server_has_four_connections_and_no_fifth() {
+    in_own_network(|lab| {
+        let server = organisation(lab);
+        let (one, other) = (application(lab, &server, "app1.verbund.test"), application(lab, &server, "app2.verbund.test"));
+        let connect = |name: &str, shown| SClient::connect(lab, name, &server.servers_site(), Some(shown), &[]);
+        let mut four: Vec<SClient> = (1..=CONNECTIONS_EACH).map(|number| connect(&format!("one-{number}"), &one)).collect();
+        assert!(four.iter_mut().zip(1..).all(|(client, number)| client.is_answered(number)));
+        let mut fifth = connect("one-5", &one);
+        fifth.wait_for_end();
+        assert!(!fifth.printed().contains("SIP/2.0 "));
+        // Whose it is counts, not where it comes from.
+        assert!(connect("other", &other).is_answered(6));
+        assert!(four.iter_mut().zip(7..).all(|(client, number)| client.is_answered(number)), "the four are not disturbed");
+        drop(four.pop());
+        wait_until("a place for another one", || connect("one-again", &one).is_answered(99).then_some(()));
     });
 }
 

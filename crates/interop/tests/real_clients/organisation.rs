@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use interop::{Account, Baresip, Host, Lab, Network, PATIENCE, Server, in_own_network, wait_until};
+use interop::{Account, Baresip, Host, Lab, Network, PATIENCE, Scenario, Server, Sipp, TlsTunnel, in_own_network, wait_until};
 
 /// What each phone speaks.
 const HZ: [u32; 4] = [440, 1000, 700, 1300];
@@ -205,5 +205,28 @@ fn p9_the_authority_is_lost_and_everything_goes_on_until_it_comes_back() {
         wait_until("nothing lags behind the authority", || organisation.lags().is_empty().then_some(()));
         talk(&mut anna, &mut dora, &dora_account);
         dora.wait_to_hear_tone(HZ[0]);
+    });
+}
+
+/// What the hostile phone says of the victim is taken out at its own server; the other one believes the server, and hears who it is.
+#[test]
+fn n16_a_phone_that_claims_to_be_a_user_of_another_server_is_known_for_who_it_is() {
+    in_own_network(|lab| {
+        let organisation = Organisation::new(lab);
+        let (_, _victim) = organisation.phone("victim", 2, 1, "bert");
+        let (bert_account, mut bert) = organisation.phone("bert", 2, 2, "victim");
+        let mallory = organisation.authority().add_user("mallory", organisation.front_end(1).said("server_name"));
+        let home = organisation.front_end(1);
+        wait_until("mallory is known at home", || home.command(&["user", "list"]).contains("mallory").then_some(()));
+        let tunnel = TlsTunnel::open(lab, &home.site(), 5080);
+        let sipp = Sipp::start(lab, &tunnel, Scenario::Forge, &[mallory], std::slice::from_ref(&bert_account), 1, 1);
+        bert.wait_for_message("asserted");
+        assert_eq!(sipp.result(lab), (1, 0), "each claim is answered as it must be");
+        let printed = bert.printed();
+        let message = printed.split("MESSAGE sip:bert").nth(1).expect("the message");
+        assert!(message.contains("P-Asserted-Identity: <sip:mallory@verbund.test>"), "{message}");
+        for text in ["victim@", "claimed"] {
+            assert!(!message.contains(text), "{text} got to bert: {message}");
+        }
     });
 }
