@@ -75,6 +75,8 @@ impl From<der::Error> for ResponderFault {
 /// Who answers for one CA: the CA itself, or somebody whom it gave a certificate for that.
 pub struct Responder {
     ca: Fingerprint,
+    /// The CA's name as text.
+    name: String,
     /// Name and key of the CA, as requests have them.
     issuer: Issuer,
     certificate: Certificate,
@@ -105,6 +107,7 @@ impl Responder {
         }
         Ok(Self {
             ca: Fingerprint::of(ca),
+            name: pki::facts(ca).ok_or(ResponderFault::Malformed)?.subject,
             issuer: Issuer::of(&parsed_ca)?,
             certificate: parsed,
             key,
@@ -116,6 +119,11 @@ impl Responder {
     /// SHA-256 of the certificate of the CA that it answers for.
     pub fn ca(&self) -> Fingerprint {
         self.ca
+    }
+
+    /// The name of the CA that it answers for, as text.
+    pub fn issuer(&self) -> &str {
+        &self.name
     }
 
     /// When it is to be replaced by one with a new certificate.
