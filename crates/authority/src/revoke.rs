@@ -142,7 +142,10 @@ impl Authority {
     async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
         let store = self.store.acting_as(by);
         for certificate in certificates {
-            store.revoke(&certificate.serial, reason, now).await?;
+            let revoked = store.revoke(&certificate.serial, reason, now).await;
+            // Also where it failed: what became of it is asked anew.
+            self.inquiries.forget();
+            revoked?;
         }
         self.publish_lists_of(certificates, now).await
     }

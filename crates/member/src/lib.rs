@@ -11,7 +11,7 @@ mod join;
 mod member;
 mod users;
 
-pub use agent::{About, Agent};
+pub use agent::{About, Agent, jittered};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};
 pub use member::{Member, Taken, checks_sign_ins_of, directory};

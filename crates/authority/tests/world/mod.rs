@@ -76,10 +76,15 @@ impl World {
 
     /// Fetches a certificate with what a server joins with; its ticket is spent then.
     pub(crate) async fn fetch(&self, join: &JoinString) -> Applicant {
+        self.fetch_chain(join).await.0
+    }
+
+    /// The same, with the certificate and what is above it.
+    pub(crate) async fn fetch_chain(&self, join: &JoinString) -> (Applicant, Vec<CertificateDer<'static>>) {
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
         self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
-        ticket
+        (ticket, chain)
     }
 }
 

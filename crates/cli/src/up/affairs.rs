@@ -43,6 +43,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Signed(_)
         | Fault::Randomness(_)
         | Fault::Key(_)
+        | Fault::Responder(_)
         | Fault::Store(_)
         | Fault::Damaged(_) => Problem::unavailable(fault.to_string(), ""),
     }

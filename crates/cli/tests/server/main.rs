@@ -10,5 +10,6 @@ mod ceremony;
 mod commands;
 mod errors;
 mod network;
+mod ocsp;
 mod signals;
 mod starts;

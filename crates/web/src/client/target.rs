@@ -105,6 +105,15 @@ impl Target {
         self.call(request.map_err(|error| self.strange(error.to_string()))?).await
     }
 
+    /// POST of these octets to a path, for an answer of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn post(&self, path: &str, media_type: &'static str, body: Vec<u8>, bytes_max: usize) -> Result<Response, CallError> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, media_type).body(Body::from(body));
+        self.call_for(request.map_err(|error| self.strange(error.to_string()))?, bytes_max).await
+    }
+
     /// One request over a connection of its own. The URI is a path; the Host field is set here.
     ///
     /// # Errors
