@@ -9,6 +9,7 @@ mod audit;
 mod ceremony;
 mod commands;
 mod errors;
+mod keys;
 mod network;
 mod ocsp;
 mod signals;
