@@ -11,16 +11,13 @@ use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
 use trust::LivePolicy;
-use web::control::{Held, InForce, Update};
+use web::control::{Held, InForce, RefusedDocument, Update};
 
 use crate::{
     disk,
     holdings::{Changed, Holdings, Refused},
     users::{Homed, UsersChange},
 };
-
-/// How many refusals are told to the authority at a time.
-const REFUSED_MAX: usize = 8;
 
 /// A running server as a member of its organisation; the authority's own server is one too.
 pub struct Member {
@@ -111,7 +108,7 @@ impl Member {
             Err(refused) => {
                 tracing::error!(server = %self.name, %refused, "a document was refused; the last good one stays in force");
                 metrics::counter!("verbund_documents_refused_total").increment(1);
-                self.note_refusal(&refused);
+                self.note_refusal(update, &refused, now);
                 return Err(refused);
             }
         };
@@ -119,17 +116,21 @@ impl Member {
         self.shown.send_replace(Arc::new(holdings.clone()));
         self.keep(&holdings, update).await;
         self.in_force.send_modify(|in_force| {
-            let refused = std::mem::take(&mut in_force.refused);
+            let mut refused = std::mem::take(&mut in_force.refused);
+            // A good one has followed.
+            refused.retain(|one| Some(one.document.as_str()) != update.document());
             *in_force = InForce { cut: cut as u64, refused, ..holdings.in_force() };
         });
         Ok(Taken { changed, cut, in_force: self.in_force.borrow().clone() })
     }
 
-    fn note_refusal(&self, refused: &Refused) {
+    /// The authority is told with the next report: of each kind of document the latest refusal.
+    fn note_refusal(&self, update: &Update, refused: &Refused, now: SystemTime) {
+        let Some(document) = update.document() else { return };
         self.in_force.send_modify(|in_force| {
-            in_force.refused.push(refused.to_string());
-            let surplus = in_force.refused.len().saturating_sub(REFUSED_MAX);
-            in_force.refused.drain(..surplus);
+            in_force.refused.retain(|one| one.document != document);
+            let (document, at) = (document.to_owned(), pki::rfc3339(now));
+            in_force.refused.push(RefusedDocument { document, reason: refused.to_string(), at });
         });
     }
 

@@ -23,10 +23,24 @@ use pki::{Fqdn, ServerNames};
 pub use edit::EditFault;
 pub use fault::{Fault, Faults, Rule};
 pub use graph::graph;
-pub use plan::{Change, Obstacle, Plan, Reissue, diff, plan};
+pub use plan::{Change, Plan, Reissue, diff, plan};
 pub use role::Role;
 pub use server::{Listeners, MediaPolicy, Pool, Server};
 pub use signed::{HeldTopology, SignedTopology, TopologyRefusal};
+
+/// How much of a mistyped name has to be right, so that a pool is suggested (from 0 to 1).
+const LIKENESS_MIN: f32 = 0.6;
+
+/// How much of two names is the same, without the end that they have in common: names of one organisation end alike.
+fn likeness(one: &Fqdn, other: &Fqdn) -> f32 {
+    let (mut one, mut other) = (one.as_str(), other.as_str());
+    while let (Some((first, end)), Some((second, tail))) = (one.rsplit_once('.'), other.rsplit_once('.'))
+        && end == tail
+    {
+        (one, other) = (first, second);
+    }
+    similar::TextDiff::from_chars(one, other).ratio()
+}
 
 /// Who belongs to the organisation, and what each is there for. Made by
 /// [`parse`](Self::parse) or [`single_server`](Self::single_server) only, so whoever holds one
@@ -106,6 +120,13 @@ impl Topology {
     /// The pool of this name.
     pub fn pool(&self, name: &Fqdn) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.name() == name)
+    }
+
+    /// The pool whose name is most like this one, for who has mistyped it.
+    pub fn pool_like(&self, name: &Fqdn) -> Option<&Fqdn> {
+        let likenesses = self.pools.iter().map(|pool| (pool.name(), likeness(pool.name(), name)));
+        let nearest = likenesses.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        nearest.filter(|(_, likeness)| *likeness >= LIKENESS_MIN).map(|(pool, _)| pool)
     }
 
     /// All servers, in the order of the list.

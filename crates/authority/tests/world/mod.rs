@@ -64,7 +64,7 @@ impl World {
 
     /// What a server joins with.
     pub(crate) async fn add(&self, name: &str) -> JoinString {
-        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None };
+        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None, new_pool: false };
         self.authority.add_server(&new).await.unwrap().join
     }
 

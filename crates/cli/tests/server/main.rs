@@ -14,3 +14,4 @@ mod network;
 mod ocsp;
 mod signals;
 mod starts;
+mod topology;
