@@ -10,5 +10,6 @@ mod ceremony;
 mod commands;
 mod errors;
 mod network;
+mod separation;
 mod signals;
 mod starts;

@@ -14,10 +14,10 @@ use crate::common::{
 };
 
 /// An authority that is a front end too, and a second front end.
-struct Network {
-    dir: TempDir,
-    authority: Verbund,
-    second: Verbund,
+pub(crate) struct Network {
+    pub(crate) dir: TempDir,
+    pub(crate) authority: Verbund,
+    pub(crate) second: Verbund,
     /// The string that the second joined with.
     string: String,
 }
@@ -27,7 +27,7 @@ fn add(authority: &Verbund, name: &str) -> String {
 }
 
 impl Network {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Verbund::up(&dir.path().join("authority"), &[]);
         let string = add(&authority, "fe2.verbund.test");
@@ -50,7 +50,7 @@ impl Network {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "waited in vain: {what}");
