@@ -1,4 +1,4 @@
-//! The server's certificate stays young while the server runs: a new one at half of its life or when the authority says so, and
+//! The server's certificate stays young while the server runs: a new one at half of its life, when it was revoked or when the authority says so, and
 //! the one on disk when an administrator asks for it (SIGHUP). Connections stay open, handshakes from then on show the new one.
 
 use std::{
@@ -25,7 +25,7 @@ use crate::{
 
 /// The clock is looked at this often: it may be set, and machines sleep.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
-/// After a failure it is tried again this soon, unless something changes before.
+/// After a first failure it is tried again this soon, after each further one half as often, and at once when something changes.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Two tries are at least so far apart, whatever changes.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
@@ -59,19 +59,21 @@ impl Renewal {
     /// for that.
     pub(super) async fn run(self: Arc<Self>, mut asked: mpsc::Receiver<()>) {
         let mut changed = self.member.in_force();
-        let mut wanted = false;
+        let (mut wanted, mut again_after) = (false, TRY_AGAIN_AFTER);
         loop {
             let wait = match self.renew_if(wanted, SystemTime::now()).await {
                 Ok(renewed) => {
                     // Whoever asked meanwhile has what was asked for; what changed since is seen here without being asked.
                     while renewed && asked.try_recv().is_ok() {}
-                    wanted = false;
+                    (wanted, again_after) = (false, TRY_AGAIN_AFTER);
                     LOOK_EVERY
                 }
                 Err(error) => {
                     tracing::error!(server = %self.server, error = format!("{error:#}"), "server certificate not renewed; it is tried again");
                     sleep(TRY_PAUSE).await;
-                    TRY_AGAIN_AFTER
+                    // A server that was revoked by its name asks in vain, and need not ask often.
+                    let longer = (again_after * 2).min(LOOK_EVERY);
+                    std::mem::replace(&mut again_after, longer)
                 }
             };
             self.count();
@@ -102,7 +104,7 @@ impl Renewal {
         // Taken out of the topology: there is no certificate for us any more.
         holdings.topology().server(&self.server)?;
         let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-        renewal(&chain, &shown, issuing, holdings.topology(), &self.server, now)
+        renewal(&chain, &shown, issuing, holdings.topology(), holdings.lists(), &self.server, now)
     }
 
     async fn renew(&self, now: SystemTime) -> anyhow::Result<()> {
@@ -127,9 +129,9 @@ impl Renewal {
         let loaded = ServerCertificate::load(&self.layout).and_then(|certificate| {
             let holdings = self.member.holdings();
             let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-            let reason = certificate.renewal(issuing, holdings.topology(), &self.server, SystemTime::now());
+            let reason = certificate.renewal(issuing, holdings.topology(), holdings.lists(), &self.server, SystemTime::now());
             match reason {
-                Some(reason @ (Reason::Expired | Reason::OtherNames | Reason::OtherIssuer)) => {
+                Some(reason @ (Reason::Expired | Reason::Revoked | Reason::OtherNames | Reason::OtherIssuer)) => {
                     anyhow::bail!("the certificate on disk cannot be shown: {reason}")
                 }
                 Some(Reason::HalfLife) | None => self.show(certificate),
