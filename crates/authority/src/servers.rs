@@ -205,7 +205,8 @@ impl Authority {
         let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
         let report = |server: &Server| reports.iter().find(|report| report.server == *server.fqdn());
-        let mut known: Vec<Known> = holdings.topology().servers().map(|server| self.known_of(server, report(server), cut_off.contains(server.fqdn()))).collect();
+        let mut known: Vec<Known> =
+            holdings.topology().servers().map(|server| self.known_of(server, report(server), cut_off.contains(server.fqdn()))).collect();
         let mut published = HashMap::new();
         for one in &mut known {
             let Some(version) = one.in_force.as_ref().map(|in_force| in_force.topology) else { continue };

@@ -105,6 +105,10 @@ impl web::Gate for Gate {
         judge(&self.policy.current(), contact, chain, SystemTime::now()).verdict
     }
 
+    fn expects(&self, _address: IpAddr) -> bool {
+        false
+    }
+
     fn changed(&self) -> watch::Receiver<u64> {
         self.epoch.clone()
     }

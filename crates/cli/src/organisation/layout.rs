@@ -57,8 +57,16 @@ impl Layout {
     pub(crate) const REQUIRED_OF_MEMBER: [&str; 6] =
         [Self::MEMBER, Self::SERVER_CHAIN, Self::SERVER_KEY, Self::ACCOUNT, Self::CA, Self::STATE];
     /// These must be their owner's alone.
-    pub(crate) const SECRETS: [&str; 8] =
-        [Self::ROOT_KEY, Self::ISSUING_KEY, Self::USERS_KEY, Self::DOCUMENTS_KEY, Self::CA_PASSPHRASE, Self::SERVER_KEY, Self::SERVER_NEXT, Self::ACCOUNT];
+    pub(crate) const SECRETS: [&str; 8] = [
+        Self::ROOT_KEY,
+        Self::ISSUING_KEY,
+        Self::USERS_KEY,
+        Self::DOCUMENTS_KEY,
+        Self::CA_PASSPHRASE,
+        Self::SERVER_KEY,
+        Self::SERVER_NEXT,
+        Self::ACCOUNT,
+    ];
 
     pub(crate) fn of(data: &Path) -> Self {
         Self(data.to_owned())
