@@ -75,12 +75,11 @@ impl Authority {
             self.close_enrolments(server, now).await?;
         }
         self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
-        let left_out: Vec<Fqdn> = if let Holder::Server(server) = &holder { vec![server.clone()] } else { Vec::new() };
         let wanted = self.member.in_force().borrow().lists.clone();
         let has_them = |in_force: &web::control::InForce| {
             wanted.iter().all(|list| in_force.lists.iter().any(|held| held.issuer == list.issuer && held.number >= list.number))
         };
-        let spread = self.spread(&self.joined(&left_out), began, has_them).await;
+        let spread = self.spread(&self.joined().await?, began, has_them).await;
         let revoked = certificates.iter().map(|certificate| certificate.serial.to_string()).collect();
         tracing::warn!(name, certificates = certificates.len(), acknowledged = spread.acknowledged, members = spread.members, "revoked");
         Ok(Spread { revoked, ..spread })
@@ -119,17 +118,15 @@ impl Authority {
     }
 
     /// Puts lists into force here, then tells members.
-    pub(crate) async fn publish_lists(&self, mut lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
-        // Members know the CAs of the bundle; those of before are shown to whoever fetches them.
+    pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
         let holdings = self.member.holdings();
         let issuers: Vec<_> = holdings.bundle().list_issuers().cloned().collect();
-        lists.retain(|list| pki::RevocationList::read(list, &issuers).is_ok());
-        if lists.is_empty() {
-            return Ok(());
+        // Members know the CAs of the bundle; lists of those of before are shown to whoever fetches them.
+        for list in lists.into_iter().filter(|list| pki::RevocationList::read(list, &issuers).is_ok()) {
+            let update = Update::RevocationLists { lists: vec![list] };
+            self.member.take(&update, now).await?;
+            self.hub.broadcast(update);
         }
-        let update = Update::RevocationLists { lists };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
         Ok(())
     }
 
@@ -149,7 +146,10 @@ impl Authority {
     pub(crate) async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
         let store = self.store.acting_as(by);
         for certificate in certificates {
-            store.revoke(&certificate.serial, reason, now).await?;
+            let revoked = store.revoke(&certificate.serial, reason, now).await;
+            // Also where it failed: what became of it is asked anew.
+            self.inquiries.forget();
+            revoked?;
         }
         self.publish_lists_of(certificates, now).await
     }

@@ -156,7 +156,7 @@ impl Authority {
 
     /// Tells the state machine what is known at this moment.
     async fn look_at(&self, replacement: &Replacement, rollover: &mut Rollover, now: SystemTime) -> Result<Facts, Fault> {
-        let members = self.joined(&[]);
+        let members = self.joined().await?;
         rollover.handle_members(members.iter().cloned());
         let newest = self.member.holdings().bundle().sequence;
         let keys: Vec<String> = self.ca().listers().iter().filter_map(list_key).collect();
@@ -377,7 +377,7 @@ impl Authority {
         if let Some(list) = &made.root_list {
             self.keep_root_list(list, made.generation.authority.root(), now).await?;
         }
-        let record = staged(order, old, &made.generation, self.joined(&[]), now)?;
+        let record = staged(order, old, &made.generation, self.joined().await?, now)?;
         let (old, old_signer) = (Arc::clone(old), self.ca().signer().clone());
         let replacement = Replacement { record, old, new: Arc::new(made.generation), new_signer: None, old_signer };
         let phase = phase_word(replacement.record.rollover.phase());

@@ -28,18 +28,24 @@ impl Layout {
     pub(crate) const DOCUMENTS: &str = "ca/documents.pem";
     pub(crate) const DOCUMENTS_KEY: &str = "ca/documents.key";
     /// The generation of the CA that is to come, while it replaces the one in `ca/`.
-    pub(crate) const NEXT: &str = "ca/next";
-    /// Generations of before, each in a folder of its own, as long as their revocation lists are wanted.
-    pub(crate) const BEFORE: &str = "ca/before";
-    /// The old root's word for the new one; in `ca/next` only.
+    pub(crate) const NEXT: &str = "ca-next";
+    /// How the folders of generations of before begin, one each, as long as their revocation lists are wanted.
+    pub(crate) const BEFORE: &str = "ca-before-";
+    /// The old root's word for the new one; in `ca-next` only.
     pub(crate) const LINK: &str = "ca/link.pem";
+    /// The passphrase that was made for the keys in `ca`, unless another is configured: not in that folder.
+    pub(crate) const CA_PASSPHRASE: &str = "ca-passphrase";
     pub(crate) const SERVER_CHAIN: &str = "server/chain.pem";
     pub(crate) const SERVER_KEY: &str = "server/key.pem";
+    /// Key and chain of the next certificate in one file, while they take the place of the two above.
+    pub(crate) const SERVER_NEXT: &str = "server/next.pem";
     /// A member's ACME account: what it renews its certificate with.
     pub(crate) const ACCOUNT: &str = "server/account.json";
     /// The root once more, for phones.
     pub(crate) const CA: &str = "ca.pem";
     pub(crate) const STATE: &str = "state.sqlite";
+    /// There while an authority that was put back from a backup waits for what its members hold.
+    pub(crate) const RESTORED: &str = "restored.json";
 
     /// Without each of these there is no organisation.
     pub(crate) const REQUIRED: [&str; 9] = [
@@ -57,8 +63,16 @@ impl Layout {
     pub(crate) const REQUIRED_OF_MEMBER: [&str; 6] =
         [Self::MEMBER, Self::SERVER_CHAIN, Self::SERVER_KEY, Self::ACCOUNT, Self::CA, Self::STATE];
     /// These must be their owner's alone.
-    pub(crate) const SECRETS: [&str; 6] =
-        [Self::ROOT_KEY, Self::ISSUING_KEY, Self::USERS_KEY, Self::DOCUMENTS_KEY, Self::SERVER_KEY, Self::ACCOUNT];
+    pub(crate) const SECRETS: [&str; 8] = [
+        Self::ROOT_KEY,
+        Self::ISSUING_KEY,
+        Self::USERS_KEY,
+        Self::DOCUMENTS_KEY,
+        Self::CA_PASSPHRASE,
+        Self::SERVER_KEY,
+        Self::SERVER_NEXT,
+        Self::ACCOUNT,
+    ];
 
     pub(crate) fn of(data: &Path) -> Self {
         Self(data.to_owned())
@@ -77,6 +91,28 @@ impl Layout {
     /// The same file of the CA as it lies in another folder than `ca/`.
     pub(crate) fn file_in(&self, folder: &str, name: &str) -> PathBuf {
         self.0.join(folder).join(name.trim_start_matches("ca/"))
+    }
+
+    /// Every folder in which keys of CAs lie. They stand side by side: the passphrase is looked for beside the folder of a key.
+    ///
+    /// # Errors
+    /// The data directory cannot be read.
+    pub(crate) fn key_folders(&self) -> std::io::Result<Vec<PathBuf>> {
+        let mut folders = self.folders_of_before()?;
+        folders.extend(["ca", Self::NEXT].map(|name| self.file(name)).into_iter().filter(|folder| folder.exists()));
+        Ok(folders)
+    }
+
+    /// Those of generations of before.
+    ///
+    /// # Errors
+    /// The data directory cannot be read.
+    pub(crate) fn folders_of_before(&self) -> std::io::Result<Vec<PathBuf>> {
+        let listed = std::fs::read_dir(&self.0)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
+        let is_one = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(Self::BEFORE));
+        let mut folders: Vec<PathBuf> = listed.into_iter().filter(is_one).collect();
+        folders.sort();
+        Ok(folders)
     }
 
     /// The root for phones.

@@ -1,5 +1,5 @@
-//! Where the CA's generations lie: the one at work in `ca/`, the one that is to come in `ca/next/`, those of before in
-//! `ca/before/`, each by its fingerprint.
+//! Where the CA's generations lie: the one at work in `ca/`, the one that is to come in `ca-next/`, those of before in
+//! `ca-before-ID/`, each by its fingerprint.
 //!
 //! The files of a generation stay where they are until nobody believes the one before any more; then they are copied into place,
 //! in an order that a start after a crash can go on with.
@@ -7,12 +7,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::Context as _;
 use authority::{Generation, NextFile, NextKeys, Vault, VaultFault};
-use hsm::{KeyUri, TokenKey};
+use hsm::KeyUri;
 use pki::{Authority, CaSigner, Fingerprint, IssuerKind, IssuingAuthority, Key, Root};
 use zeroize::Zeroizing;
 
@@ -24,10 +23,10 @@ use crate::{
 
 /// How much of a fingerprint names a folder: enough that no two generations share one.
 const FOLDER_CHARS: usize = 32;
-/// Says, in `ca/next`, whose place it is taking.
+/// Says, in `ca-next`, whose place it is taking.
 const SETTLING: &str = "settling";
-/// What `ca/next` is called while it is removed.
-const GONE: &str = "ca/gone";
+/// What `ca-next` is called while it is removed.
+const GONE: &str = "ca-gone";
 /// Says that a generation of before is there as a whole.
 const COMPLETE: &str = "complete";
 
@@ -54,7 +53,7 @@ impl CaVault {
 
     fn folder(id: Fingerprint) -> String {
         let id: String = id.to_string().chars().take(FOLDER_CHARS).collect();
-        format!("{}/{id}", Layout::BEFORE)
+        format!("{}{id}", Layout::BEFORE)
     }
 
     /// The generation that is to come.
@@ -76,13 +75,8 @@ impl CaVault {
     /// # Errors
     /// As [`next_generation`](Self::next_generation).
     pub(super) fn generations_of_before(&self) -> anyhow::Result<Vec<Generation>> {
-        let folder = self.0.file(Layout::BEFORE);
-        if !folder.exists() {
-            return Ok(Vec::new());
-        }
         let mut generations = Vec::new();
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-            let path = entry?.path();
+        for path in self.0.folders_of_before()? {
             if path.join(COMPLETE).exists() {
                 let of = |name: &str| path.join(name.trim_start_matches("ca/"));
                 let (root, root_key) = (of(Layout::ROOT), Some(of(Layout::ROOT_KEY)));
@@ -135,7 +129,7 @@ impl CaVault {
         remove(&gone)?;
         if next.exists() {
             fs::rename(&next, &gone).with_context(|| format!("cannot rename {}", next.display()))?;
-            files::sync_dir(&self.0.file("ca"))?;
+            files::sync_dir(self.0.data())?;
         }
         remove(&gone)
     }
@@ -146,7 +140,6 @@ impl CaVault {
         if complete.exists() {
             return Ok(());
         }
-        files::make_dir(&self.0.file(Layout::BEFORE))?;
         files::make_dir(&self.0.file(&folder))?;
         for name in LEFT.iter().chain(LEFT_OF_ROOT.iter().filter(|_| with_root)) {
             if self.0.file(name).exists() {
@@ -156,24 +149,19 @@ impl CaVault {
         files::write(&complete, "", Readers::Owner)
     }
 
-    /// A new key, where the one in `like` lies: in a file, under a passphrase if one is configured, or in the same token.
+    /// A new key, where the one in `like` lies: encrypted in a file, or in the same token.
     fn new_key(&self, like: &str) -> anyhow::Result<CaSigner> {
         let path = self.next(like);
-        let (signer, kept) = match token_of(&self.0.file(like))? {
-            Some(uri) => {
-                let count = pki::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-                let uri = KeyUri::new(uri.module(), uri.token(), &format!("{}-{count}", uri.object()));
-                let key = TokenKey::generate(&uri, secrets::token_pin()?)?;
-                (CaSigner::new(Arc::new(key)), Zeroizing::new(format!("{uri}\n")))
-            }
-            None => {
-                let key = Key::generate()?;
-                let kept = secrets::ca_key_pem(&key)?;
-                (key.into(), kept)
-            }
-        };
-        files::write(&path, kept.as_bytes(), Readers::Owner)?;
-        Ok(signer)
+        if let Some(uri) = token_of(&self.0.file(like))? {
+            let other = pki::random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let uri = uri.with_object(&format!("{}-{other}", uri.object()));
+            let key = secrets::make_token_key(&uri)?;
+            files::write(&path, format!("{uri}\n"), Readers::Owner)?;
+            return Ok(key);
+        }
+        let key = Key::generate()?;
+        secrets::write_ca_key(&path, &key)?;
+        Ok(key.into())
     }
 
     fn make_all_keys(&self, with_root: bool) -> anyhow::Result<NextKeys> {
@@ -273,8 +261,7 @@ impl Vault for CaVault {
     fn keep_signer(&self, is_next: bool, chain: &str, key: &Key) -> Result<(), VaultFault> {
         let folder = if is_next { Layout::NEXT } else { "ca" };
         let keep = || {
-            let pem = key.to_pem()?;
-            files::write(&self.0.file_in(folder, Layout::DOCUMENTS_KEY), pem.expose(), Readers::Owner)?;
+            secrets::write_ca_key(&self.0.file_in(folder, Layout::DOCUMENTS_KEY), key)?;
             files::write(&self.0.file_in(folder, Layout::DOCUMENTS), chain, Readers::Everyone)
         };
         fault(keep())
@@ -355,11 +342,11 @@ mod tests {
     #[test]
     fn the_next_generation_takes_its_place_and_the_one_before_is_put_aside() {
         let scene = Scene::new(true);
-        let [before, next] = ["ca", "ca/next"].map(|folder| scene.content(&format!("{folder}/issuing.key")));
+        let [before, next] = ["ca", Layout::NEXT].map(|folder| scene.content(&format!("{folder}/issuing.key")));
         scene.vault.settle(scene.old).unwrap();
         assert_eq!(scene.content("ca/issuing.key"), next);
         assert_eq!(scene.content(&format!("{}/issuing.key", CaVault::folder(scene.old))), before);
-        assert!(!scene.dir.path().join("ca/next").exists());
+        assert!(!scene.dir.path().join(Layout::NEXT).exists());
         assert_eq!(scene.vault.generations_of_before().unwrap().iter().map(Generation::id).collect::<Vec<_>>(), [scene.old]);
         let once = scene.all();
         scene.vault.settle(scene.old).unwrap();
@@ -371,7 +358,7 @@ mod tests {
     #[test]
     fn a_root_that_is_offline_leaves_no_key_of_the_one_before_in_its_place() {
         let scene = Scene::new(true);
-        fs::remove_file(scene.dir.path().join("ca/next/root.key")).unwrap();
+        fs::remove_file(scene.dir.path().join("ca-next/root.key")).unwrap();
         scene.vault.settle(scene.old).unwrap();
         assert!(!scene.dir.path().join("ca/root.key").exists());
         assert!(scene.dir.path().join(CaVault::folder(scene.old)).join("root.key").exists());
@@ -396,7 +383,7 @@ mod tests {
         };
         for crash in 0..=BROUGHT.len() + BROUGHT_OF_ROOT.len() {
             let scene = Scene::new(true);
-            let (old_key, new_key) = (scene.content("ca/issuing.key"), scene.content("ca/next/issuing.key"));
+            let (old_key, new_key) = (scene.content("ca/issuing.key"), scene.content("ca-next/issuing.key"));
             files::write(&scene.vault.next(SETTLING), scene.old.to_string(), Readers::Owner).unwrap();
             scene.vault.put_aside(scene.old, true).unwrap();
             for name in BROUGHT.iter().chain(&BROUGHT_OF_ROOT).take(crash).filter(|name| scene.vault.next(name).exists()) {
@@ -412,9 +399,9 @@ mod tests {
     #[test]
     fn keys_are_made_anew_and_are_their_owners_alone() {
         let scene = Scene::new(true);
-        let before = scene.content("ca/next/issuing.key");
+        let before = scene.content("ca-next/issuing.key");
         let made = scene.vault.make_keys(false).unwrap();
-        assert_ne!(scene.content("ca/next/issuing.key"), before);
+        assert_ne!(scene.content("ca-next/issuing.key"), before);
         let read = scene.vault.keys().unwrap().unwrap();
         assert!(read.root.is_none() && read.servers.public() == made.servers.public() && read.users.public() == made.users.public());
         assert!(files::check_private(&scene.vault.next(Layout::ISSUING_KEY)).is_ok());
