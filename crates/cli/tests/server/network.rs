@@ -180,6 +180,14 @@ fn n33_a_join_string_is_good_once_and_for_one_organisation() {
     assert!(foreign.contains("root"), "{foreign}");
 }
 
+#[test]
+fn n33_a_join_string_is_not_to_be_seen_among_the_processes() {
+    let network = Network::new();
+    let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", network.second.pid())).unwrap();
+    assert!(arguments.contains("join"), "{arguments}");
+    assert!(!arguments.contains("verbund-join:"), "{arguments}");
+}
+
 /// The same string, leading to somebody else: what a liar in the DNS or on the way could do.
 fn with_address_of(string: &str, other: &Verbund) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
