@@ -140,12 +140,7 @@ fn agent(
 ) -> Agent {
     let taken = start.taken;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
-    let identity = Arc::clone(identity);
-    let shown = move || match identity.chain().first().and_then(pki::facts) {
-        Some(facts) => (facts.serial.to_string(), admin::rfc3339(facts.not_after)),
-        None => (String::new(), String::new()),
-    };
-    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, shown)
+    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, Arc::clone(identity))
 }
 
 /// Runs until a signal says otherwise, then until every SIP connection was told.

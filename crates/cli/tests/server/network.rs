@@ -124,6 +124,44 @@ fn n5_a_revoked_server_is_cut_off_and_cannot_come_back_by_itself() {
     assert!(refused, "the reason is on record");
 }
 
+/// A phone knows no revocation lists: it would stay with a server that nobody else speaks to.
+#[test]
+fn n5_a_revoked_server_sends_its_phones_away_and_lets_none_in_also_after_a_start() {
+    let mut network = Network::new();
+    let mut carla = network.carla();
+    let mut alice = Phone::signed_in(&network.authority, "alice");
+    network.authority.json(&["cert", "revoke", "fe2.verbund.test"]);
+    assert!(carla.next().is_none(), "her connection is ended");
+    let is_let_in = |server: &Verbund| Phone::try_connect(server, "carla", "", "fe2.verbund.test").is_ok();
+    assert!(!is_let_in(&network.second));
+    network.second.wait_for_log("serves nobody");
+    let data = network.second.data();
+    network.second.signal("KILL");
+    network.second.wait();
+    network.second = Verbund::up(&data, &[]);
+    network.second.wait_for_log("serves nobody");
+    wait_until("nobody is let in after a start either", || !is_let_in(&network.second));
+    assert_eq!(alice.register(600), 200, "the others go on");
+}
+
+#[test]
+fn n5_a_server_that_loses_one_certificate_gets_another_by_its_account() {
+    let network = Network::new();
+    let before = network.second.certificate()["serial"].as_str().unwrap().to_owned();
+    network.authority.json(&["cert", "revoke", &before]);
+    wait_until("another certificate", || network.second.certificate()["serial"] != before.as_str());
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    let (mut carla, mut alice) = (network.carla(), Phone::signed_in(&network.authority, "alice"));
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let message = carla.next_request();
+            carla.answer(&message, "200 OK", "", "");
+        });
+        assert_eq!(alice.write("sip:carla@verbund.test", "welcome back"), 200);
+        reading.join().unwrap();
+    });
+}
+
 #[test]
 fn a_server_one_certificate_of_which_is_revoked_has_another_at_once() {
     let network = Network::new();
