@@ -17,15 +17,14 @@ mod upkeep;
 mod users;
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use member::Member;
-use pki::{Fingerprint, Fqdn};
+use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -66,8 +65,6 @@ pub struct Authority {
     hub: Hub,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
-    /// Which ticket a certificate that was issued and not fetched yet was issued for.
-    unfetched: Mutex<HashMap<Fingerprint, String>>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -83,7 +80,6 @@ impl Authority {
             member,
             hub: Hub::new(),
             changing: AsyncMutex::new(()),
-            unfetched: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })
@@ -105,10 +101,6 @@ impl Authority {
     #[must_use]
     pub fn store(&self) -> &Embedded {
         &self.store
-    }
-
-    fn unfetched(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, String>> {
-        self.unfetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those who have to put changes into force: every listed member that has joined and was not cut off since.

@@ -78,7 +78,7 @@ impl World {
     pub(crate) async fn fetch(&self, join: &JoinString) -> Applicant {
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
-        self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
+        self.authority.fetched(chain[0].clone()).await.unwrap();
         ticket
     }
 }
