@@ -4,11 +4,13 @@
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
 mod control;
+mod copy;
 mod documents;
 mod enrolment;
 mod fault;
 mod generation;
 mod hub;
+mod lists;
 mod publish;
 mod published;
 mod revoke;
@@ -18,7 +20,7 @@ mod users;
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -28,6 +30,7 @@ use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
+pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
 pub use generation::Generation;
@@ -65,6 +68,8 @@ pub struct Authority {
     hub: Hub,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
+    /// What was due and could not be done.
+    troubles: Mutex<Vec<String>>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -80,6 +85,7 @@ impl Authority {
             member,
             hub: Hub::new(),
             changing: AsyncMutex::new(()),
+            troubles: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })

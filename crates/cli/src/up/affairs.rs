@@ -39,6 +39,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Ca(_)
         | Fault::Document(_)
         | Fault::Bundle(_)
+        | Fault::NotTold(_)
+        | Fault::NotSigned(_)
         | Fault::NotInForce(_)
         | Fault::Signed(_)
         | Fault::Randomness(_)
