@@ -7,6 +7,7 @@ mod figures;
 mod renewal;
 mod serve;
 mod summary;
+mod tasks;
 
 use std::{
     net::SocketAddr,
