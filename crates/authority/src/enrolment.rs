@@ -141,12 +141,12 @@ impl Authority {
         if standing.is_empty() { Err(Fault::MemberRevoked { member: member.clone() }) } else { Ok(()) }
     }
 
-    async fn check_room(&self, server: &Fqdn, now: SystemTime) -> Result<(), crate::Fault> {
-        let standing = self.standing(&Holder::Server(server.clone()), now).await?;
+    pub(crate) async fn check_room(&self, holder: &Holder, name: &str, now: SystemTime) -> Result<(), crate::Fault> {
+        let standing = self.standing(holder, now).await?;
         match standing.first() {
             Some(first) if standing.len() >= STANDING_MAX => {
                 let wait = first.not_after.duration_since(now).unwrap_or_default();
-                Err(crate::Fault::TooManyCertificates { server: server.clone(), wait })
+                Err(crate::Fault::TooManyCertificates { holder: name.to_owned(), wait })
             }
             Some(_) | None => Ok(()),
         }
@@ -162,15 +162,28 @@ impl Authority {
         actor: Actor,
     ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
         let now = SystemTime::now();
-        self.check_room(server, now).await?;
+        self.check_room(&Holder::Server(server.clone()), server.as_str(), now).await?;
         let holdings = self.member.holdings();
         let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
         let issued = self.ca().authority().issue_server(&names, request.key(), now)?;
-        let leaf = issued.chain.first().ok_or(crate::Fault::Damaged("a CA that issues nothing"))?;
-        let entry = store::Issued::read(store::Role::Server, leaf).ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
+        self.record(store::Role::Server, &issued.chain, asked, actor, now).await?;
+        Ok(issued.chain)
+    }
+
+    /// Enters a certificate into the ledger.
+    pub(crate) async fn record(
+        &self,
+        role: store::Role,
+        chain: &[CertificateDer<'static>],
+        asked: Asked,
+        actor: Actor,
+        now: SystemTime,
+    ) -> Result<(), crate::Fault> {
+        let entry = chain.first().and_then(|leaf| store::Issued::read(role, leaf));
+        let entry = entry.ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
         self.store.acting_as(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;
         metrics::counter!("verbund_certificates_issued_total").increment(1);
-        Ok(issued.chain)
+        Ok(())
     }
 
     async fn open_account(&self, id: &TicketId, key: &AccountKey) -> Outcome<Account> {

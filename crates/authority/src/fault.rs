@@ -1,6 +1,7 @@
 //! Why the authority did not do what it was asked.
 
 use pki::Fqdn;
+use registrar::UserName;
 
 /// Why the authority did not do what it was asked: the fact, then the cure.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum Fault {
     /// A pool that is none.
     #[error("the topology lists no pool {0} where users can be at home: verbund topology show lists the pools")]
     NoSuchPool(Fqdn),
+    /// A certificate names a user by a SIP URI in which nothing is escaped.
+    #[error("the name of {0} cannot stand in a certificate: only letters, digits and -_.!~*'()+ can")]
+    Unwritable(UserName),
     /// This server is no home of users and no pool was named.
     #[error("{0} is not the home of users: say which pool is, with --pool")]
     NoHome(Fqdn),
@@ -73,13 +77,13 @@ pub enum Fault {
     Own(Fqdn),
     /// More than a server needs.
     #[error(
-        "{server} holds {} certificates that count, the most that one server may: revoke them (verbund cert revoke {server}) if it did \
-         not ask for them, or wait until the first ends",
+        "{holder} holds {} certificates that count, the most that one may: revoke them (verbund cert revoke {holder}) if they were not \
+         asked for, or wait until the first ends",
         crate::revoke::STANDING_MAX
     )]
     TooManyCertificates {
         /// Who.
-        server: Fqdn,
+        holder: String,
         /// Until the first of them ends.
         wait: std::time::Duration,
     },

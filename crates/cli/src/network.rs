@@ -11,7 +11,7 @@ use crate::{
     args::{Admin, Data, Server, Topology},
     files,
     output::{self, Paint, printable, table},
-    remote::{answer, ask, client},
+    remote::{answer, ask, client, request_text},
 };
 
 /// Exit code when there was nothing to judge.
@@ -39,9 +39,9 @@ pub(crate) fn server(data: &Data, command: &Server) -> anyhow::Result<()> {
                 added.join.expose()
             ))
         }
-        Server::Sign { name, request } => {
-            let pem = fs::read_to_string(request).with_context(|| format!("cannot read {}", request.display()))?;
-            output::say(ask(client(data)?.sign(name, pem))?.chain)
+        Server::Sign { name, request, admin } => {
+            let signed = ask(client(data)?.sign(name, request_text(request)?))?;
+            answer(admin, &signed, |_| signed.chain.clone())
         }
         Server::List(admin) => status(data, admin),
     }

@@ -12,3 +12,4 @@ mod errors;
 mod network;
 mod signals;
 mod starts;
+mod users;
