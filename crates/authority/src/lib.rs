@@ -10,6 +10,7 @@ mod enrolment;
 mod fault;
 mod generation;
 mod hub;
+mod inquiries;
 mod lists;
 mod publish;
 mod published;
@@ -37,6 +38,7 @@ pub use generation::Generation;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 
 use hub::Hub;
+use inquiries::Inquiries;
 
 /// How long a command waits for members to acknowledge before it tells who has not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -66,6 +68,7 @@ pub struct Authority {
     /// Its own server, which is a member like the others.
     member: Arc<Member>,
     hub: Hub,
+    inquiries: Inquiries,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
     /// What was due and could not be done.
@@ -84,6 +87,7 @@ impl Authority {
             store,
             member,
             hub: Hub::new(),
+            inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
             troubles: Mutex::default(),
             domain: domain.to_owned(),

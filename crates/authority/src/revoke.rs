@@ -142,12 +142,11 @@ impl Authority {
 
     /// Puts lists into force here, then tells members.
     async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
-        if lists.is_empty() {
-            return Ok(());
+        for list in lists {
+            let update = Update::RevocationLists { lists: vec![list] };
+            self.member.take(&update, now).await?;
+            self.hub.broadcast(update);
         }
-        let update = Update::RevocationLists { lists };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
         Ok(())
     }
 
@@ -181,7 +180,10 @@ impl Authority {
         }
         let store = self.store.acting_as(by);
         for certificate in certificates {
-            store.revoke(&certificate.serial, reason, now).await?;
+            let revoked = store.revoke(&certificate.serial, reason, now).await;
+            // Also where it failed: what became of it is asked anew.
+            self.inquiries.forget();
+            revoked?;
         }
         self.publish_due_lists(change, now).await?.told()
     }

@@ -1,5 +1,5 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, the document signer replaced in good time,
-//! what an interrupted change left behind cleared away; and the figures about it.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, document signer and OCSP responders replaced
+//! in good time, what an interrupted change left behind cleared away; and the figures about it.
 
 use std::{
     collections::BTreeSet,
@@ -36,6 +36,7 @@ impl Authority {
 
     /// Does what is due at `now`, each thing whatever became of the others; gives what could not be done.
     pub async fn freshen(&self, now: SystemTime) -> Vec<String> {
+        self.responders(now).await;
         let change = self.changing.lock().await;
         let mut troubles = self.freshen_lists(&change, now).await;
         let mut note = |what: &str, done: Result<(), Fault>| {
