@@ -8,6 +8,7 @@ use super::*;
 
 pub(crate) async fn battery<S: TopologyStore + Bundles + RevocationListStore + Members + Held>(store: &S) {
     topologies_keep_their_signature_and_history(store).await;
+    as_many_topologies_are_kept_as_there_is_a_limit(store).await;
     n29_bundles_go_forward_only(store).await;
     n29_revocation_lists_go_forward_only_each_by_itself(store).await;
     n29_held_documents_go_forward_only(store).await;
@@ -29,6 +30,17 @@ async fn topologies_keep_their_signature_and_history(store: &impl TopologyStore)
     let versions = |found: Vec<store::Published>| found.iter().map(|one| one.version.0).collect::<Vec<_>>();
     assert_eq!(versions(store.history(10).await.unwrap()), [6, 5, 1]);
     assert_eq!(versions(store.history(2).await.unwrap()), [6, 5]);
+}
+
+/// A server that moves is a version each time.
+async fn as_many_topologies_are_kept_as_there_is_a_limit(store: &impl TopologyStore) {
+    let last = 6 + limits::TOPOLOGIES_KEPT_MAX as u64;
+    for version in 7..=last {
+        store.publish("moved", None, Version(version), Some(Version(version - 1)), at(9)).await.unwrap();
+    }
+    assert_eq!(store.history(usize::MAX).await.unwrap().len(), limits::TOPOLOGIES_KEPT_MAX);
+    assert!(store.at(Version(6)).await.unwrap().is_none() && store.at(Version(7)).await.unwrap().is_some());
+    assert_eq!(store.current().await.unwrap().unwrap().version, Version(last));
 }
 
 async fn n29_bundles_go_forward_only(store: &impl Bundles) {
