@@ -206,6 +206,32 @@ fn n15_a_server_taken_out_of_the_topology_is_cut_off_though_its_certificate_is_g
 }
 
 #[test]
+fn a_user_who_moves_is_signed_out_at_the_old_home_and_signs_in_at_the_new_one() {
+    let network = Network::new();
+    let mut carla = network.carla();
+    let moved = network.authority.json(&["user", "move", "carla", "--pool", "sip.verbund.test"]);
+    assert_eq!((&moved["aor"], &moved["pool"]), (&"sip:carla@verbund.test".into(), &"sip.verbund.test".into()));
+    while carla.next().is_some() {}
+    let password = network.authority.json(&["user", "password", "carla"])["password"].as_str().unwrap().to_owned();
+    let mut carla = Phone::connect(&network.authority, "carla", &password);
+    assert_eq!(carla.register(600), 200, "at home now");
+    // Whoever is at home elsewhere still reaches her.
+    let reading = thread::spawn(move || {
+        let message = carla.next_request();
+        carla.answer(&message, "200 OK", "", "");
+    });
+    let made = network.authority.json(&["user", "add", "dora", "--pool", "fe2.verbund.test"]);
+    wait_until("the second server knows dora", || network.second.command(&["user", "list"]).contains("dora"));
+    let mut dora = Phone::connect(&network.second, "dora", made["password"].as_str().unwrap());
+    assert_eq!((dora.register(600), dora.write("sip:carla@verbund.test", "hello")), (200, 200));
+    reading.join().unwrap();
+    for (args, word) in [(["nobody", "sip.verbund.test"], "nobody"), (["carla", "fe9.verbund.test"], "no pool fe9.verbund.test")] {
+        let (code, said) = complaint(&network.authority.try_command(&["user", "move", args[0], "--pool", args[1]]));
+        assert!(code == 1 && said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn n33_a_join_string_is_good_once_and_for_one_organisation() {
     let network = Network::new();
     let dir = network.dir.path();
