@@ -75,6 +75,10 @@ impl Authority {
             self.close_enrolments(server, now).await?;
         }
         self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
+        for server in self.cut_off(now).await? {
+            // Nothing is known any more of a server that may come back from elsewhere.
+            self.hub.close(&server);
+        }
         let wanted = self.member.in_force().borrow().lists.clone();
         let has_them = |in_force: &web::control::InForce| {
             wanted.iter().all(|list| in_force.lists.iter().any(|held| held.issuer == list.issuer && held.number >= list.number))
