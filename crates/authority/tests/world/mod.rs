@@ -27,6 +27,8 @@ pub(crate) fn fqdn(name: &str) -> Fqdn {
 
 pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
+    pub(crate) policy: Arc<LivePolicy>,
+    pub(crate) identity: Arc<ServerIdentity>,
     _dir: tempfile::TempDir,
 }
 
@@ -53,18 +55,14 @@ impl World {
 
         let policy = LivePolicy::new(holdings.policy().unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
-        let gate = Gate::new(Listener::Clients, identity, Arc::clone(&policy), Arc::new(DefaultTimeProvider)).unwrap();
-        let server = net::Server::on(vec![(listener, gate)], None, net::Limits::DEFAULT, node(&holdings, &own, sip.port())).unwrap();
-        let handle = server.handle();
-        tokio::spawn(server.run());
-        let member = Arc::new(Member::new(own, DOMAIN, holdings, policy, handle, store.clone()));
+        let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");
-        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), _dir: dir }
+        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), policy, identity, _dir: dir }
     }
 
     /// What a server joins with.
     pub(crate) async fn add(&self, name: &str) -> JoinString {
-        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None };
+        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None, new_pool: false };
         self.authority.add_server(&new).await.unwrap().join
     }
 
@@ -92,6 +90,23 @@ impl World {
 pub(crate) async fn issue(authority: &Authority, applicant: &Applicant) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let request = pki::certificate_request(&Key::generate().unwrap(), &[]).unwrap();
     authority.issue(applicant.clone(), request).await
+}
+
+/// A server that runs, with this listener for phones.
+pub(crate) fn member(
+    own: Fqdn,
+    holdings: member::Holdings,
+    policy: &Arc<LivePolicy>,
+    identity: &Arc<ServerIdentity>,
+    listener: TcpListener,
+    store: Embedded,
+) -> Arc<Member> {
+    let port = listener.local_addr().unwrap().port();
+    let gate = Gate::new(Listener::Clients, Arc::clone(identity), Arc::clone(policy), Arc::new(DefaultTimeProvider)).unwrap();
+    let server = net::Server::on(vec![(listener, gate)], None, net::Limits::DEFAULT, node(&holdings, &own, port)).unwrap();
+    let handle = server.handle();
+    tokio::spawn(server.run());
+    Arc::new(Member::new(own, DOMAIN, holdings, Arc::clone(policy), handle, store))
 }
 
 fn node(holdings: &member::Holdings, own: &Fqdn, port: u16) -> Node {

@@ -12,5 +12,7 @@ mod errors;
 mod keys;
 mod network;
 mod ocsp;
+mod separation;
 mod signals;
 mod starts;
+mod topology;
