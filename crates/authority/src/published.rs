@@ -1,6 +1,9 @@
 //! What the authority shows to everyone: roots, issuing CAs, revocation lists, the trust bundle; and what it answers.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::SystemTime,
+};
 
 use pki::{CertificateDer, Fingerprint};
 use store::Replacements as _;
@@ -49,6 +52,6 @@ impl Published for Authority {
     }
 
     fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async { Some(self.inquire(request).await) })
+        Box::pin(async { Some(self.inquire(request, SystemTime::now()).await) })
     }
 }

@@ -75,7 +75,7 @@ impl Authority {
                         self.enter(&replacement, rollover, None, now).await?;
                         continue;
                     }
-                    self.supersede(&replacement, &facts, now).await?;
+                    self.supersede(&change, &replacement, &facts, now).await?;
                     self.ask_to_renew(&facts);
                     return Ok(());
                 }
@@ -112,7 +112,7 @@ impl Authority {
     /// CAs. Members that hold an older one are brought there by the feed.
     async fn converge(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let ca = self.ca();
-        ca.sign_due_lists(&self.store, now).await?;
+        ca.sign_due_lists(&self.store, now).await.tell();
         if !ca.is_said_by(self.member.holdings().bundle()) {
             self.renew_bundle(change, now).await?;
             let mut lists = Vec::new();
@@ -212,7 +212,7 @@ impl Authority {
     }
 
     /// Whoever shows a certificate of the new side on every link needs none of the old one any more: those are revoked.
-    async fn supersede(&self, replacement: &Replacement, facts: &Facts, now: SystemTime) -> Result<(), Fault> {
+    async fn supersede(&self, change: &Change<'_>, replacement: &Replacement, facts: &Facts, now: SystemTime) -> Result<(), Fault> {
         if replacement.record.rollover.phase() != Phase::Renewing {
             return Ok(());
         }
@@ -225,7 +225,7 @@ impl Authority {
             return Ok(());
         }
         tracing::info!(certificates = superseded.len(), "certificates of the old CA are superseded, and revoked");
-        self.take_back(&superseded, Reason::Superseded, Actor::Server, now).await
+        self.take_back(change, &superseded, Reason::Superseded, Actor::Server, now).await
     }
 
     /// Asks members that show a certificate of the old side to renew, now and again.
@@ -428,7 +428,7 @@ impl Authority {
         let store = self.store.acting_as(Actor::Administrator("socket".into()));
         store.keep_replacement(None, &replacement.record.event("given-up"), now).await?;
         self.ca.store(Arc::new(self.ca().without_replacement(&replacement)));
-        self.take_back_unused(&replacement, now).await?;
+        self.take_back_unused(&change, &replacement, now).await?;
         vault.discard().map_err(ReplacementFault::from)?;
         status::count(None, 0, 0);
         tracing::warn!(what = replacement.record.what.as_str(), "the replacement of the CA was given up");
@@ -436,19 +436,12 @@ impl Authority {
     }
 
     /// CAs that a root which stays signed, and that nobody will ever use.
-    async fn take_back_unused(&self, replacement: &Replacement, now: SystemTime) -> Result<(), Fault> {
+    async fn take_back_unused(&self, change: &Change<'_>, replacement: &Replacement, now: SystemTime) -> Result<(), Fault> {
         let unused = replacement.new.authority.issuing_authorities().map(pki::IssuingAuthority::certificate);
         for facts in unused.filter_map(pki::facts) {
             self.store.revoke(&facts.serial, Reason::CessationOfOperation, now).await?;
         }
-        if replacement.record.what == What::Issuing {
-            let ca = self.ca();
-            for lister in ca.listers().iter().filter(|lister| lister.kind().is_none()) {
-                let list = crate::Ca::sign_list(&self.store, lister, now).await?;
-                self.publish_lists(list.into_iter().collect(), now).await?;
-            }
-        }
-        Ok(())
+        self.publish_due_lists(change, now).await.map(drop)
     }
 }
 

@@ -226,6 +226,15 @@ impl Replacement {
         }
     }
 
+    /// The same, with another signer for the side that issues.
+    pub(crate) fn signed_by(mut self, signer: &Arc<DocumentSigner>) -> Self {
+        match self.record.issues_from() {
+            Side::Old => self.old_signer = Arc::clone(signer),
+            Side::New => self.new_signer = Some(Arc::clone(signer)),
+        }
+        self
+    }
+
     fn with(&self, rollover: Rollover) -> Self {
         Self { record: Record { what: self.record.what, rollover }, ..self.clone() }
     }

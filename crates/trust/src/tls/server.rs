@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ocsp::{StapleFault, Stapled, Status, read_staple};
 use pki::{CertificateDer, Key};
 use rustls::{
@@ -34,8 +34,12 @@ use crate::{Listener, LivePolicy};
 /// The name a client asks for (SNI) selects nothing: a client that asks for a name which the
 /// certificate lacks, or for none (it dialled an address), gets the same certificate, the same
 /// checks, and judges the name itself (row N35: no name leads to something weaker).
+///
+/// One that was [withdrawn](Self::withdraw) is shown to nobody who comes, until it is replaced.
 pub struct ServerIdentity {
     shown: ArcSwap<Shown>,
+    /// What was shown when it was withdrawn; another one is not meant.
+    withdrawn: ArcSwapOption<CertifiedKey>,
     edition: AtomicU64,
 }
 
@@ -62,7 +66,8 @@ impl ServerIdentity {
     /// # Errors
     /// The key is not that of the leaf.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<Arc<Self>, TlsFault> {
-        Ok(Arc::new(Self { shown: ArcSwap::from_pointee(Shown::bare(certified(chain, key)?)), edition: AtomicU64::new(0) }))
+        let shown = ArcSwap::from_pointee(Shown::bare(certified(chain, key)?));
+        Ok(Arc::new(Self { shown, withdrawn: ArcSwapOption::empty(), edition: AtomicU64::new(0) }))
     }
 
     /// Shows another chain from now on. If it does not fit its key, the old one stays. What was stapled to the old one goes.
@@ -79,6 +84,19 @@ impl ServerIdentity {
     /// Counts what is shown: a handshake that begins now shows this edition, or one that came since.
     pub fn edition(&self) -> u64 {
         self.edition.load(Ordering::SeqCst)
+    }
+
+    /// This chain was revoked: while it is the one to be shown, every handshake fails at our port. Clients that know no
+    /// revocation lists, as most phones, would believe it for as long as it lasts.
+    pub fn withdraw(&self, chain: &[CertificateDer<'_>]) {
+        let shown = self.current();
+        if shown.cert == chain {
+            self.withdrawn.store(Some(shown));
+        }
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load().as_ref().is_some_and(|withdrawn| Arc::ptr_eq(withdrawn, &self.shown.load().bare))
     }
 
     /// Sends this OCSP answer (RFC 6960, in DER) along to whoever asks for one (RFC 6066 §8), until it ends; then nothing is sent,
@@ -148,6 +166,9 @@ struct OnPort {
 
 impl ResolvesServerCert for OnPort {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.identity.is_withdrawn() {
+            return None;
+        }
         Some(match self.clock.current_time() {
             Some(now) => self.identity.at(system_time(now)),
             None => self.identity.current(),
