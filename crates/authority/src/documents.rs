@@ -175,15 +175,19 @@ fn list_due(list: &store::RevocationList, is_root: bool) -> SystemTime {
 }
 
 fn entry(revocation: store::Revocation) -> RevokedCertificate {
-    let reason = match revocation.reason {
+    RevokedCertificate { serial: revocation.serial, at: revocation.revoked_at, reason: reason(revocation.reason) }
+}
+
+/// A reason as it is published.
+pub(crate) fn reason(kept: Reason) -> RevocationReason {
+    match kept {
         Reason::Unspecified => RevocationReason::Unspecified,
         Reason::KeyCompromise | Reason::CaCompromise => RevocationReason::KeyCompromise,
         Reason::AffiliationChanged => RevocationReason::AffiliationChanged,
         Reason::Superseded => RevocationReason::Superseded,
         Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
         Reason::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
-    };
-    RevokedCertificate { serial: revocation.serial, at: revocation.revoked_at, reason }
+    }
 }
 
 /// What an authority starts with: everything signed and fresh, and read back as every member will.

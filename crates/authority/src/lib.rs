@@ -9,6 +9,7 @@ mod enrolment;
 mod fault;
 mod generation;
 mod hub;
+mod inquiries;
 mod publish;
 mod published;
 mod revoke;
@@ -35,6 +36,7 @@ pub use generation::Generation;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 
 use hub::Hub;
+use inquiries::Inquiries;
 
 /// How long a command waits for members to acknowledge before it tells who has not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -64,6 +66,7 @@ pub struct Authority {
     /// Its own server, which is a member like the others.
     member: Arc<Member>,
     hub: Hub,
+    inquiries: Inquiries,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
     /// Which ticket a certificate that was issued and not fetched yet was issued for.
@@ -82,6 +85,7 @@ impl Authority {
             store,
             member,
             hub: Hub::new(),
+            inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
             unfetched: Mutex::default(),
             domain: domain.to_owned(),

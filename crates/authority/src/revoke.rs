@@ -118,12 +118,11 @@ impl Authority {
 
     /// Puts lists into force here, then tells members.
     pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
-        if lists.is_empty() {
-            return Ok(());
+        for list in lists {
+            let update = Update::RevocationLists { lists: vec![list] };
+            self.member.take(&update, now).await?;
+            self.hub.broadcast(update);
         }
-        let update = Update::RevocationLists { lists };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
         Ok(())
     }
 
@@ -143,7 +142,10 @@ impl Authority {
     async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
         let store = self.store.acting_as(by);
         for certificate in certificates {
-            store.revoke(&certificate.serial, reason, now).await?;
+            let revoked = store.revoke(&certificate.serial, reason, now).await;
+            // Also where it failed: what became of it is asked anew.
+            self.inquiries.forget();
+            revoked?;
         }
         self.publish_lists_of(certificates, now).await
     }

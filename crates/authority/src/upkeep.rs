@@ -1,4 +1,5 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, and the figures about both.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, OCSP responders in good time, and the
+//! figures about it.
 
 use std::{
     sync::Arc,
@@ -30,6 +31,7 @@ impl Authority {
     }
 
     async fn freshen(&self, now: SystemTime) -> Result<(), Fault> {
+        self.responders(now).await;
         let change = self.changing.lock().await;
         let lists = self.ca().sign_due_lists(&self.store, now).await?;
         self.publish_lists(lists, now).await?;

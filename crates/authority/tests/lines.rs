@@ -5,7 +5,7 @@
 mod world;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -103,6 +103,10 @@ impl web::Gate for Gate {
     fn still_admits(&self, source: SocketAddr, chain: &[CertificateDer<'_>]) -> Result<Peer, Refusal> {
         let contact = Contact { listener: Listener::Web, source, sni: None, tls: None };
         judge(&self.policy.current(), contact, chain, SystemTime::now()).verdict
+    }
+
+    fn expects(&self, _address: IpAddr) -> bool {
+        false
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
+use hsm::KeyUri;
 use pki::Fqdn;
 use registrar::UserName;
 
@@ -82,6 +83,13 @@ pub(crate) struct Up {
     /// Whether the media of calls must be encrypted; settled by the first start [default: require]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) media: Option<Media>,
+    /// Have the keys of the CAs born in a token: `pkcs11:token=CA;object=contoso?module-path=/usr/lib/softhsm/libsofthsm2.so`;
+    /// settled by the first start [default: encrypted files]
+    #[arg(long, value_name = "URI")]
+    pub(crate) ca_keys: Option<KeyUri>,
+    /// Those keys are in the token already: take them, make none
+    #[arg(long, requires = "ca_keys")]
+    pub(crate) ca_keys_exist: bool,
 }
 
 /// How a server serves, whatever it is there for.
@@ -129,6 +137,9 @@ pub(crate) enum Server {
         /// The pool that it joins [default: a pool of its own name]
         #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
         pool: Option<Fqdn>,
+        /// Make that pool if there is none; without this, a pool that is unknown is refused
+        #[arg(long, requires = "pool")]
+        new_pool: bool,
         #[command(flatten)]
         admin: Admin,
     },
@@ -173,26 +184,27 @@ impl ServerRole {
 /// `verbund topology …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topology {
-    /// Tells every fault of a file, with line and column
+    /// Tells every fault of a file, with line and column: none (exit 0), some (exit 1), no such file (exit 2)
     Check {
-        /// The file
+        /// The file, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Answer as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Says what publishing a file would change, whom it would cut off, and which certificates it would reissue
+    /// Says what publishing a file would change, whom it would cut off, and which certificates it would reissue; exit 1 if it would
+    /// be refused
     Plan {
-        /// The file
+        /// The file, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
         admin: Admin,
     },
-    /// Signs and publishes a file
+    /// Signs and publishes a file; exit 1 if it is refused
     Publish {
-        /// The file
+        /// The file, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
@@ -227,14 +239,14 @@ pub(crate) enum Topology {
     },
     /// Draws a file, or the topology in force, as SVG
     Graph {
-        /// The file [default: the topology in force]
+        /// The file, or - for standard input [default: the topology in force]
         #[arg(value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
         /// Where the picture is written [default: standard output]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
     },
-    /// Shows which version is in force at each member, and how far it lags
+    /// Shows which version is in force at each member, its age, how far it lags, and what members refused
     Status(Admin),
     /// Takes a server out and publishes; its connections are cut
     Remove {

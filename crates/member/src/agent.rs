@@ -177,7 +177,8 @@ impl Agent {
 }
 
 /// Up to a quarter more, so that a hundred members do not call at the same moment.
-pub(crate) fn jittered(wait: Duration) -> Duration {
+#[must_use]
+pub fn jittered(wait: Duration) -> Duration {
     let [byte] = pki::random::<1>().unwrap_or_default();
     wait + wait * u32::from(byte) / 1024
 }

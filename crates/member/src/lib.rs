@@ -14,7 +14,7 @@ mod member;
 mod tests;
 mod users;
 
-pub use agent::{About, Agent};
+pub use agent::{About, Agent, jittered};
 pub use catch_up::{CatchUpFault, authority_addresses, catch_up};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};

@@ -1,12 +1,7 @@
 //! What this server holds, and that it is in force: the one place where a change of trust reaches listeners, links, open
 //! connections and users.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::SocketAddr,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use net::Handle;
 use node::Node;
@@ -16,7 +11,7 @@ use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
 use trust::{LivePolicy, Refusal, judge_answer};
-use web::control::{Held, InForce, Update};
+use web::control::{Held, InForce, RefusedDocument, Update};
 
 use crate::{
     disk,
@@ -24,34 +19,26 @@ use crate::{
     users::{Homed, UsersChange, UsersFault},
 };
 
+/// What stands in a report in the place of a document's kind when the disk did not take something.
+const ON_DISK: &str = "copy on its disk";
+
 /// What this server holds, and what went wrong with it.
 struct Inside {
     holdings: Holdings,
     /// Whether all of it is on disk too.
     is_kept: bool,
-    /// What was not taken or not kept, by what it was about; until something of that kind goes well.
-    troubles: BTreeMap<About, String>,
+    /// What was not taken or not kept, the latest of each kind, until something of that kind goes well.
+    troubles: Vec<RefusedDocument>,
 }
 
-/// What a trouble is about.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum About {
-    Bundle,
-    Lists,
-    Topology,
-    Users,
-    Disk,
-}
+impl Inside {
+    fn note(&mut self, document: &str, reason: String, now: SystemTime) {
+        self.mended(Some(document));
+        self.troubles.push(RefusedDocument { document: document.to_owned(), reason, at: pki::rfc3339(now) });
+    }
 
-impl About {
-    fn of(update: &Update) -> Option<Self> {
-        match update {
-            Update::Bundle { .. } => Some(Self::Bundle),
-            Update::RevocationLists { .. } => Some(Self::Lists),
-            Update::Topology { .. } => Some(Self::Topology),
-            Update::Users { .. } => Some(Self::Users),
-            Update::Renew | Update::Heartbeat | Update::Unknown => None,
-        }
+    fn mended(&mut self, document: Option<&str>) {
+        self.troubles.retain(|one| Some(one.document.as_str()) != document);
     }
 }
 
@@ -89,7 +76,7 @@ impl Member {
         let shown = Arc::new(holdings.clone());
         Self {
             name,
-            inside: Mutex::new(Inside { holdings, is_kept: true, troubles: BTreeMap::new() }),
+            inside: Mutex::new(Inside { holdings, is_kept: true, troubles: Vec::new() }),
             policy,
             epoch: watch::Sender::new(0),
             in_force: watch::Sender::new(in_force),
@@ -153,16 +140,18 @@ impl Member {
             Err(refused) => {
                 tracing::error!(server = %self.name, %refused, "a document was refused; the last good one stays in force");
                 metrics::counter!("verbund_documents_refused_total").increment(1);
-                inside.troubles.extend(About::of(update).map(|about| (about, refused.to_string())));
+                if let Some(document) = update.document() {
+                    inside.note(document, refused.to_string(), now);
+                }
                 self.tell(&inside);
                 return Err(refused);
             }
         };
         let cut = self.enforce(&inside.holdings, &changed, now).await?;
         if is_whole(update) {
-            inside.troubles.retain(|about, _| Some(*about) != About::of(update));
+            inside.mended(update.document());
             self.shown.send_replace(Arc::new(inside.holdings.clone()));
-            self.keep(&mut inside, update, &changed).await;
+            self.keep(&mut inside, update, &changed, now).await;
             self.in_force.send_modify(|in_force| in_force.cut = cut as u64);
             self.tell(&inside);
         }
@@ -194,9 +183,9 @@ impl Member {
         }
         let until = pki::rfc3339(inside.holdings.bundle().valid_until);
         let trouble = format!("the trust bundle counted until {until}, and there is no newer one: nobody with a certificate is believed");
-        if inside.troubles.get(&About::Bundle) != Some(&trouble) {
+        if inside.troubles.iter().all(|known| known.reason != trouble) {
             tracing::error!(server = %self.name, "{trouble}; is the authority reachable, and does it sign?");
-            inside.troubles.insert(About::Bundle, trouble);
+            inside.note("bundle", trouble, now);
             self.tell(&inside);
         }
         Ok(())
@@ -204,7 +193,7 @@ impl Member {
 
     /// Says what is in force, and what is not.
     fn tell(&self, inside: &Inside) {
-        let refused = inside.troubles.values().cloned().collect();
+        let refused = inside.troubles.clone();
         self.in_force.send_modify(|in_force| *in_force = InForce { cut: in_force.cut, refused, ..inside.holdings.in_force() });
     }
 
@@ -231,17 +220,16 @@ impl Member {
 
     /// A server must find again what it believed when it starts without the authority. What the disk does not take is in force all the
     /// same, is told, and is written with the next change.
-    async fn keep(&self, inside: &mut Inside, update: &Update, changed: &Changed) {
-        let Inside { holdings, is_kept, troubles } = inside;
-        let kept = match is_kept {
-            true => disk::keep(&self.store, holdings, update, changed, &self.domain).await,
-            false => disk::keep_all(&self.store, holdings, &self.domain).await,
+    async fn keep(&self, inside: &mut Inside, update: &Update, changed: &Changed, now: SystemTime) {
+        let kept = match inside.is_kept {
+            true => disk::keep(&self.store, &inside.holdings, update, changed, &self.domain).await,
+            false => disk::keep_all(&self.store, &inside.holdings, &self.domain).await,
         };
-        *is_kept = kept.is_ok();
-        troubles.remove(&About::Disk);
+        inside.is_kept = kept.is_ok();
+        inside.mended(Some(ON_DISK));
         if let Err(error) = kept {
             tracing::error!(server = %self.name, %error, "what is in force could not be kept on disk; without the next change it is lost with this process");
-            troubles.insert(About::Disk, format!("what is in force is not on this server's disk: {error}"));
+            inside.note(ON_DISK, format!("what is in force could not be written there: {error}"), now);
         }
     }
 }

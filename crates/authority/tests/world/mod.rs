@@ -62,7 +62,7 @@ impl World {
 
     /// What a server joins with.
     pub(crate) async fn add(&self, name: &str) -> JoinString {
-        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None };
+        let new = NewServer { name: fqdn(name), role: Role::FrontEnd, pool: None, new_pool: false };
         self.authority.add_server(&new).await.unwrap().join
     }
 
@@ -74,10 +74,15 @@ impl World {
 
     /// Fetches a certificate with what a server joins with; its ticket is spent then.
     pub(crate) async fn fetch(&self, join: &JoinString) -> Applicant {
+        self.fetch_chain(join).await.0
+    }
+
+    /// The same, with the certificate and what is above it.
+    pub(crate) async fn fetch_chain(&self, join: &JoinString) -> (Applicant, Vec<CertificateDer<'static>>) {
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
         self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
-        ticket
+        (ticket, chain)
     }
 }
 

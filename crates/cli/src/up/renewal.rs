@@ -13,7 +13,10 @@ use member::Member;
 use metrics::gauge;
 use pki::Fqdn;
 use store::Embedded;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 use trust::tls::ServerIdentity;
 use web::admin::rfc3339;
 
@@ -37,6 +40,7 @@ pub(super) struct Renewal {
     store: Embedded,
     identity: Arc<ServerIdentity>,
     source: Source,
+    replaced: watch::Sender<()>,
 }
 
 /// Where a new certificate comes from.
@@ -52,7 +56,20 @@ impl Renewal {
             Place::Authority(authority) => Source::Ours(Arc::clone(authority)),
             Place::Member(address) => Source::Authority(*address),
         };
-        Self { layout: start.layout.clone(), member, server: start.server_name.clone(), store: start.store.clone(), identity, source }
+        Self {
+            layout: start.layout.clone(),
+            member,
+            server: start.server_name.clone(),
+            store: start.store.clone(),
+            identity,
+            source,
+            replaced: watch::Sender::new(()),
+        }
+    }
+
+    /// Rings when another certificate is shown.
+    pub(super) fn replaced(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// Replaces the certificate whenever it is time. A failure is told and tried again; half of the certificate's life is left
@@ -150,6 +167,7 @@ impl Renewal {
 
     fn show(&self, certificate: ServerCertificate) -> anyhow::Result<()> {
         self.identity.replace(certificate.chain, &certificate.key).context("the new certificate cannot be shown")?;
+        self.replaced.send_replace(());
         let (serial, not_after) = (&certificate.facts.serial, rfc3339(certificate.facts.not_after));
         tracing::info!(server = %self.server, %serial, not_after, "server certificate in force");
         Ok(())

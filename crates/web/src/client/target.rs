@@ -24,8 +24,8 @@ use trust::tls::refusal_of;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
-/// The longest answer.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// The longest answer: a revocation list is the longest that anybody asks for.
+const ANSWER_BYTES_MAX: usize = pki::REVOCATION_LIST_BYTES_MAX;
 
 /// A server: where it is, the name it must prove, and how its certificate is judged.
 #[derive(Clone)]
@@ -111,6 +111,15 @@ impl Target {
     /// As [`get`](Self::get).
     pub async fn get_up_to(&self, path: &str, bytes_max: usize) -> Result<Response, CallError> {
         let request = Request::get(path).body(Body::empty());
+        self.call_for(request.map_err(|error| self.strange(error.to_string()))?, bytes_max).await
+    }
+
+    /// POST of these octets to a path, for an answer of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn post(&self, path: &str, media_type: &'static str, body: Vec<u8>, bytes_max: usize) -> Result<Response, CallError> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, media_type).body(Body::from(body));
         self.call_for(request.map_err(|error| self.strange(error.to_string()))?, bytes_max).await
     }
 

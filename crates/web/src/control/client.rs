@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{ACK_PATH, FEED_PATH, HEARTBEAT_EVERY, HELLO_PATH, Held, Hello, InForce, SILENCE_MAX, Update};
 use crate::client::{CallError, Target};
 
-/// The longest line of the feed: a revocation list or a topology of the largest size allowed, and its coding.
-pub const LINE_BYTES_MAX: usize = 8 << 20;
+/// The longest line of the feed: one revocation list of the largest size allowed, in base64, and what stands around it.
+pub const LINE_BYTES_MAX: usize = pki::REVOCATION_LIST_BYTES_MAX / 3 * 4 + 64 * 1024;
 /// How long an answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest answer besides the feed.
