@@ -113,7 +113,10 @@ impl Authority {
             return Ok(kept);
         }
         let responders = self.responders(now).await;
-        let responder = responders.iter().find(|responder| responder.is_asked(&question)).ok_or(NoAnswer::Unauthorized)?;
+        let Some(responder) = responders.iter().find(|responder| responder.is_asked(&question)) else {
+            // It may be meant for a CA whose key is away.
+            return Err(if self.due(&self.ca(), now).is_empty() { NoAnswer::Unauthorized } else { NoAnswer::TryLater });
+        };
         // Before anything is looked up: whatever is revoked meanwhile makes it worthless.
         let era = self.inquiries.kept().era();
         let statuses = self.statuses(responder, &question).await.map_err(|error| {
