@@ -116,9 +116,9 @@ pub(crate) struct Serving {
 /// `verbund join`
 #[derive(Debug, Group)]
 pub(crate) struct Join {
-    /// What `verbund server add` printed on the authority, or - to read it from standard input
+    /// What `verbund server add` printed on the authority [default: asked for, or read from standard input]
     #[arg(value_name = "STRING")]
-    pub(crate) string: String,
+    pub(crate) string: Option<String>,
     #[command(flatten)]
     pub(crate) serving: Serving,
 }

@@ -24,7 +24,7 @@ pub(crate) fn server(data: &Data, command: &Server) -> anyhow::Result<()> {
                 );
             }
             output::say(format!(
-                "{name} is listed (topology version {}). On its machine, before {}, run:\n\n  verbund join {}\n\nThe string is a secret, and good once.\n",
+                "{name} is listed (topology version {}). On its machine, before {}, run `verbund join` and give it this string:\n\n{}\n\nIt is a secret, and good once.\n",
                 added.version,
                 added.expires,
                 added.join.expose()

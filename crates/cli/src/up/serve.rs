@@ -1,6 +1,11 @@
 //! The running server: SIP for clients and for servers, HTTPS and the admin socket, from the first connection to the last.
 
-use std::{net::SocketAddr, process, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    process,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
@@ -41,7 +46,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let mut signals = Signals::new()?;
     let metrics = web::metrics::install()?;
     let identity = ServerIdentity::new(start.certificate.chain.clone(), &start.certificate.key)?;
-    let policy = LivePolicy::new(start.holdings.policy()?);
+    let policy = LivePolicy::new(start.holdings.policy(SystemTime::now())?);
     let socket = admin::Socket::bind(start.layout.data()).await?;
     let clock = || Arc::new(DefaultTimeProvider);
     let gates = vec![
@@ -145,12 +150,7 @@ fn agent(
 ) -> Agent {
     let taken = start.taken;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
-    let identity = Arc::clone(identity);
-    let shown = move || match identity.chain().first().and_then(pki::facts) {
-        Some(facts) => (facts.serial.to_string(), admin::rfc3339(facts.not_after)),
-        None => (String::new(), String::new()),
-    };
-    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, shown)
+    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, Arc::clone(identity))
 }
 
 /// Runs until a signal says otherwise, then until every SIP connection was told. A process in which something has ended by itself
