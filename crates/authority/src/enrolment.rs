@@ -121,7 +121,7 @@ impl Authority {
             fault => Fault::BadRequest { detail: fault.to_string() },
         })?;
         // Whoever was revoked a moment ago gets nothing, and a revocation finds everything that was issued before it (row N5).
-        let change = self.changing.lock().await;
+        let change = self.change().await.map_err(unavailable)?;
         let standing = self.standing_of(applicant).await?;
         if let Applicant::Member(member) = applicant {
             self.check_not_revoked(member).await?;
@@ -186,7 +186,7 @@ impl Authority {
     }
 
     async fn open_account(&self, id: &TicketId, key: &AccountKey) -> Outcome<Account> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await.map_err(unavailable)?;
         let now = SystemTime::now();
         let kept = self.open_ticket(id).await?;
         if let Some(before) = self.store.account_of_key(&key.thumbprint()).await.map_err(unavailable)? {

@@ -86,6 +86,13 @@ pub enum Fault {
     /// No certificate bears the name.
     #[error("there is no certificate of {0} that counts and was not revoked: verbund cert list shows those there are")]
     NoCertificate(String),
+    /// The key of the CA signed nothing, or the list was not stored.
+    #[error(
+        "it is entered as revoked, but no list that says so could be published, so members believe it still ({0}); cure that, and it is \
+         published within {minutes} minutes, or at the next start",
+        minutes = crate::upkeep::LOOK_EVERY.as_secs() / 60
+    )]
+    NotListed(String),
     /// A text that is no name of a server, of a user, or a serial number.
     #[error("{0:?} is no name of a server, no user and no serial number")]
     NoName(String),
@@ -107,6 +114,33 @@ pub enum Fault {
     /// The topology could not be signed or read back.
     #[error(transparent)]
     Signed(#[from] topology::TopologyRefusal),
+    /// Signing now could undo what was done after the backup.
+    #[error(
+        "this authority was put back from a backup and waits for what its members hold, to undo nothing of it; missing: {missing}; start          them, or leave them behind, to join anew: verbund restore --go-on"
+    )]
+    Recovering {
+        /// Who has not shown what it holds.
+        missing: String,
+    },
+    /// There is nothing to go on with.
+    #[error("this authority waits for nobody: it was not put back from a backup, or has caught up already")]
+    NotRecovering,
+    /// The CAs of the backup were replaced since.
+    #[error(
+        "the trust bundle {sequence} that members hold speaks of other CAs than this backup: restore a backup that was made after they          were replaced, for without their keys nothing can go on"
+    )]
+    OtherGeneration {
+        /// Its number.
+        sequence: u64,
+    },
+    /// The recovery would begin anew with the next start.
+    #[error("cannot remove {}: {error}; remove it, or the next start waits for members again", path.display())]
+    Marker {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] pki::NoRandomness),

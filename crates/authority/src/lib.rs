@@ -3,6 +3,7 @@
 //! What a certificate may say is `pki`'s, what a list of servers may say is `topology`'s, the protocols are `web`'s, what a server
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
+mod checkpoints;
 mod control;
 mod documents;
 mod enrolment;
@@ -10,6 +11,7 @@ mod fault;
 mod hub;
 mod publish;
 mod published;
+mod recovery;
 mod revoke;
 mod servers;
 mod upkeep;
@@ -27,6 +29,7 @@ use pki::{Fingerprint, Fqdn};
 use store::Embedded;
 use tokio::sync::Mutex as AsyncMutex;
 
+pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
@@ -53,6 +56,11 @@ pub struct Spread {
     pub revoked: Vec<String>,
 }
 
+/// The administrator for whom the running task works.
+pub(crate) fn administrator() -> store::Actor {
+    store::Actor::Administrator(web::admin::caller())
+}
+
 /// The authority of an organisation, running.
 pub struct Authority {
     ca: Arc<Ca>,
@@ -62,6 +70,8 @@ pub struct Authority {
     hub: Hub,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
+    /// While this authority, put back from a backup, waits for what members hold.
+    recovery: Mutex<Option<recovery::Recovery>>,
     /// Which ticket a certificate that was issued and not fetched yet was issued for.
     unfetched: Mutex<HashMap<Fingerprint, String>>,
     domain: String,
@@ -79,6 +89,7 @@ impl Authority {
             member,
             hub: Hub::new(),
             changing: AsyncMutex::new(()),
+            recovery: Mutex::default(),
             unfetched: Mutex::default(),
             domain: domain.to_owned(),
             copy,

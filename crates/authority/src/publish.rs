@@ -12,7 +12,7 @@ use tokio::sync::MutexGuard;
 use topology::Topology;
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, documents};
+use crate::{Authority, Fault, Spread, administrator, documents};
 
 /// The right to change something, held by one at a time.
 pub(crate) type Change<'a> = MutexGuard<'a, ()>;
@@ -24,8 +24,8 @@ impl Authority {
     /// It has faults, its version is not the next, it lies outside the CA's domains, or users would lose their home. Nothing
     /// changed then.
     pub async fn publish(&self, document: &str) -> Result<Spread, Fault> {
-        let change = self.changing.lock().await;
-        self.publish_in(&change, document, Actor::Administrator("socket".into())).await
+        let change = self.change().await?;
+        self.publish_in(&change, document, administrator()).await
     }
 
     /// The same for whoever has the right already, and waits for members.
@@ -84,7 +84,14 @@ impl Authority {
     }
 
     /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
-    async fn follow(&self, change: &Change<'_>, before: &Topology, after: &Topology, actor: Actor, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn follow(
+        &self,
+        change: &Change<'_>,
+        before: &Topology,
+        after: &Topology,
+        actor: Actor,
+        now: SystemTime,
+    ) -> Result<(), Fault> {
         for gone in before.servers().map(topology::Server::fqdn).filter(|name| after.server(name).is_none()) {
             self.forget(gone, now).await?;
             self.take_back_all_of(change, gone, actor.clone(), now).await?;
@@ -116,7 +123,7 @@ impl Authority {
     }
 
     /// The administrator's file shows what is in force. It is a copy: what counts is stored.
-    fn show(&self, document: &str) {
+    pub(crate) fn show(&self, document: &str) {
         let beside = self.copy.with_added_extension("new");
         let written = std::fs::write(&beside, document).and_then(|()| std::fs::rename(&beside, &self.copy));
         if let Err(error) = written {

@@ -7,7 +7,7 @@ use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, publish::Change};
+use crate::{Authority, Fault, Spread, administrator, publish::Change};
 
 /// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
 /// renews in time holds two or three.
@@ -59,7 +59,7 @@ impl Authority {
     /// # Errors
     /// Nobody of that name, nothing to revoke, or it is the authority's own.
     pub async fn revoke(&self, name: &str) -> Result<Spread, Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let (began, now) = (Instant::now(), SystemTime::now());
         let holder = Holder::parse(name, &self.domain)?;
         if let Holder::Server(server) = &holder
@@ -74,7 +74,7 @@ impl Authority {
         if let Holder::Server(server) = &holder {
             self.close_enrolments(server, now).await?;
         }
-        self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
+        self.take_back(&certificates, Reason::Unspecified, administrator(), now).await?;
         let left_out: Vec<Fqdn> = if let Holder::Server(server) = &holder { vec![server.clone()] } else { Vec::new() };
         let wanted = self.member.in_force().borrow().lists.clone();
         let has_them = |in_force: &web::control::InForce| {
@@ -123,13 +123,16 @@ impl Authority {
         }
         let update = Update::RevocationLists { lists };
         self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
+        if !self.is_recovering() {
+            // Until then they are for our own server only: it must not go by lists that have run out.
+            self.hub.broadcast(update);
+        }
         Ok(())
     }
 
     /// A certificate that its own holder gives up (RFC 8555 §7.6).
     pub(crate) async fn revoke_own(&self, certificate: &store::Issued, reason: Reason, by: Actor) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         self.take_back(std::slice::from_ref(certificate), reason, by, SystemTime::now()).await
     }
 
@@ -145,7 +148,8 @@ impl Authority {
         for certificate in certificates {
             store.revoke(&certificate.serial, reason, now).await?;
         }
-        self.publish_lists_of(certificates, now).await
+        // What is entered is entered: it is published as soon as it can be signed.
+        self.publish_lists_of(certificates, now).await.map_err(|fault| Fault::NotListed(fault.to_string()))
     }
 }
 

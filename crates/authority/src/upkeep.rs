@@ -1,4 +1,5 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, and the figures about both.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of the audit log; and the figures
+//! about them.
 
 use std::{
     sync::Arc,
@@ -6,13 +7,13 @@ use std::{
 };
 
 use metrics::gauge;
-use store::RevocationListStore as _;
+use store::{IssuanceLedger as _, RevocationListStore as _};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{Authority, Fault};
 
 /// How often it looks whether something is due.
-const LOOK_EVERY: Duration = Duration::from_mins(5);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_mins(5);
 /// How old the trust bundle becomes.
 const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
 
@@ -31,12 +32,30 @@ impl Authority {
 
     async fn freshen(&self, now: SystemTime) -> Result<(), Fault> {
         let change = self.changing.lock().await;
-        let lists = self.ca.sign_due_lists(&self.store, now).await?;
+        let mut lists = self.ca.sign_due_lists(&self.store, now).await?;
+        lists.extend(self.sign_incomplete_lists(now).await?);
         self.publish_lists(lists, now).await?;
-        if now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX {
+        if !self.is_recovering() && now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX {
             self.renew_bundle(&change, now).await?;
         }
+        self.checkpoint_if_due(now).await?;
         self.count(now).await
+    }
+
+    /// Lists that do not have everybody whom the ledger has as revoked: when that was entered, their key signed nothing.
+    async fn sign_incomplete_lists(&self, now: SystemTime) -> Result<Vec<Vec<u8>>, Fault> {
+        let mut signed = Vec::new();
+        for lister in self.ca.listers() {
+            let Some(held) = self.store.list(&lister.key()).await? else { continue };
+            let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
+            let list = pki::RevocationList::read(&held.der, std::slice::from_ref(lister.certificate));
+            let list = list.map_err(|_| Fault::Damaged("a revocation list"))?;
+            let revoked = self.store.revoked(Some(&facts.subject), now).await?;
+            if revoked.iter().any(|one| !list.contains(&one.serial)) {
+                signed.extend(self.ca.sign_list(&self.store, &lister, now).await?);
+            }
+        }
+        Ok(signed)
     }
 
     async fn count(&self, now: SystemTime) -> Result<(), Fault> {

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::SystemTime};
 use member::{Homed, checks_sign_ins_of, record};
 use pki::Fqdn;
 use registrar::{Aor, Credential, UserName};
-use store::{Actor, Directory as _, Revision};
+use store::{Directory as _, Revision};
 use topology::Topology;
 use web::control::{Update, UserRecord};
 
-use crate::{Authority, Fault, documents::home_of};
+use crate::{Authority, Fault, administrator, documents::home_of};
 
 impl Authority {
     fn aor(&self, user: &UserName) -> Aor {
@@ -21,11 +21,11 @@ impl Authority {
     /// # Errors
     /// There is one already, or the pool is the home of nobody.
     pub async fn add_user(&self, user: &UserName, credential: Credential, pool: Option<&Fqdn>) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
         let pool = home(holdings.topology(), self.member.name(), pool)?;
-        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(administrator());
         let revision = store.add_user(&self.aor(user), &credential, Some(&pool), now).await?;
         self.tell_user(holdings.topology(), user, Some(Homed { pool, credential: Some(credential) }), revision).await
     }
@@ -35,10 +35,10 @@ impl Authority {
     /// # Errors
     /// There is no such user.
     pub async fn replace_credential(&self, user: &UserName, credential: Credential) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(administrator());
         let revision = store.replace_credential(&self.aor(user), &credential, now).await?;
         let known = self.store.user(&self.aor(user)).await?;
         let pool = known.and_then(|known| home_of(&known, holdings.topology())).ok_or(Fault::Damaged("a user without a home"))?;
@@ -50,10 +50,10 @@ impl Authority {
     /// # Errors
     /// There is no such user.
     pub async fn remove_user(&self, user: &UserName) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let revision = self.store.acting_as(Actor::Administrator("socket".into())).remove_user(&self.aor(user), now).await?;
+        let revision = self.store.acting_as(administrator()).remove_user(&self.aor(user), now).await?;
         self.tell_user(holdings.topology(), user, None, revision).await
     }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use pki::CertificateDer;
 use rustls::ClientConfig;
 use tokio::{
     sync::mpsc,
@@ -16,8 +17,9 @@ use tokio::{
 };
 use topology::Role;
 use web::{
+    admin::rfc3339,
     client::Target,
-    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Update},
+    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Shown, Update},
 };
 
 use crate::{Member, holdings::Refused};
@@ -43,7 +45,8 @@ pub struct Agent {
     tls: Arc<ClientConfig>,
     /// Told when the authority wants our certificate renewed.
     renew: mpsc::Sender<()>,
-    shown: Box<dyn Fn() -> (String, String) + Send + Sync>,
+    /// The certificate that is shown at this moment.
+    certificate: Box<dyn Fn() -> Option<CertificateDer<'static>> + Send + Sync>,
 }
 
 /// Why a call ended.
@@ -56,15 +59,15 @@ enum Ended {
 }
 
 impl Agent {
-    /// An agent that calls with `tls`; `shown` gives serial number and end of the certificate that the server shows.
+    /// An agent that calls with `tls`; `certificate` gives that which the server shows.
     pub fn new(
         member: Arc<Member>,
         about: About,
         tls: Arc<ClientConfig>,
         renew: mpsc::Sender<()>,
-        shown: impl Fn() -> (String, String) + Send + Sync + 'static,
+        certificate: impl Fn() -> Option<CertificateDer<'static>> + Send + Sync + 'static,
     ) -> Self {
-        Self { member, about, tls, renew, shown: Box::new(shown) }
+        Self { member, about, tls, renew, certificate: Box::new(certificate) }
     }
 
     /// Calls until the task is ended; never gives up.
@@ -105,7 +108,10 @@ impl Agent {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                update = feed.next() => self.take(&update?).await,
+                update = feed.next() => match update? {
+                    Update::Show => self.show(&client).await?,
+                    update => self.take(&update).await,
+                },
                 _ = heartbeat.tick() => {}
             }
             client.ack(&self.report()).await?;
@@ -123,8 +129,22 @@ impl Agent {
         }
     }
 
+    /// The authority has forgotten something, and what is held here proves it. All of it bears signatures; nothing of it is secret.
+    async fn show(&self, client: &ControlClient) -> Result<(), ControlError> {
+        let holdings = self.member.holdings();
+        tracing::warn!(server = %self.member.name(), topology = holdings.topology().version(), "the authority asks what is held here, and is shown it");
+        let shown = Shown {
+            topology: holdings.topology_text().text.clone(),
+            bundle: holdings.bundle_text().text.clone(),
+            lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect(),
+            certificates: (self.certificate)().into_iter().map(|der| der.to_vec()).collect(),
+        };
+        client.show(&shown).await
+    }
+
     fn report(&self) -> InForce {
-        let (serial, not_after) = (self.shown)();
+        let facts = (self.certificate)().as_ref().and_then(pki::facts);
+        let (serial, not_after) = facts.map(|facts| (facts.serial.to_string(), rfc3339(facts.not_after))).unwrap_or_default();
         InForce { serial, not_after, ..self.member.in_force().borrow().clone() }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn keep(store: &Embedded, holdings: &Holdings, update: &Update,
         Update::Bundle { .. } => keep_bundle(store, holdings).await,
         Update::RevocationLists { .. } => keep_lists(store, holdings).await,
         Update::Users { more: false, .. } => keep_users(store, holdings, domain).await,
-        Update::Users { .. } | Update::Renew | Update::Heartbeat | Update::Unknown => Ok(()),
+        Update::Users { .. } | Update::Renew | Update::Show | Update::Heartbeat | Update::Unknown => Ok(()),
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn fqdn(name: &str) -> Fqdn {
 
 pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
+    pub(crate) ca: Arc<Ca>,
     _dir: tempfile::TempDir,
 }
 
@@ -59,7 +60,7 @@ impl World {
         tokio::spawn(server.run());
         let member = Arc::new(Member::new(own, DOMAIN, holdings, policy, handle, store.clone()));
         let copy = dir.path().join("topology.toml");
-        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), _dir: dir }
+        Self { authority: Authority::new(Arc::clone(&ca), store, member, DOMAIN, copy), ca, _dir: dir }
     }
 
     /// What a server joins with.

@@ -90,7 +90,7 @@ pub(crate) enum Root {
 /// Where a passphrase comes from.
 #[derive(Debug, Group)]
 pub(crate) struct PassphraseFile {
-    /// The file with the passphrase of the root's key, or - for standard input [default: asked for on the terminal]
+    /// The file with the passphrase, or - for standard input [default: asked for on the terminal]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) passphrase_file: Option<PathBuf>,
 }

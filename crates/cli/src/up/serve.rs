@@ -1,6 +1,11 @@
 //! The running server: SIP for clients and for servers, HTTPS and the admin socket, from the first connection to the last.
 
-use std::{net::SocketAddr, process, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    process,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
@@ -68,6 +73,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     upkeep.push(match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
+            authority.recovered_if_alone().await?;
             tokio::spawn(Arc::clone(authority).keep_fresh())
         }
         Place::Member(address) => tokio::spawn(agent(&start, *address, &member, links, renew, &identity).run()),
@@ -83,6 +89,11 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     tokio::select! {
         () = async { while rest.join_next().await.is_some() {} } => {}
         () = signals.told_to_end() => process::exit(FORCED),
+    }
+    if let Place::Authority(authority) = &place
+        && let Err(error) = authority.checkpoint(SystemTime::now()).await
+    {
+        tracing::warn!(%error, "the end of the audit log was not signed");
     }
     store.close().await;
     tracing::info!("ended in order");
@@ -101,7 +112,12 @@ impl Place {
         match &start.seat {
             Seat::Authority(ca) => {
                 let copy = start.layout.file(Layout::TOPOLOGY);
-                Self::Authority(Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy))
+                let authority = Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy);
+                let restored = start.layout.file(Layout::RESTORED);
+                if restored.exists() {
+                    authority.recover(restored);
+                }
+                Self::Authority(authority)
             }
             Seat::Member(address) => Self::Member(*address),
         }
@@ -124,11 +140,8 @@ fn agent(
     let taken = start.taken;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
     let identity = Arc::clone(identity);
-    let shown = move || match identity.chain().first().and_then(pki::facts) {
-        Some(facts) => (facts.serial.to_string(), admin::rfc3339(facts.not_after)),
-        None => (String::new(), String::new()),
-    };
-    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, shown)
+    let certificate = move || identity.chain().into_iter().next();
+    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, certificate)
 }
 
 /// Runs until a signal says otherwise, then until every SIP connection was told.

@@ -6,6 +6,7 @@
 mod common;
 
 mod audit;
+mod backup;
 mod ceremony;
 mod commands;
 mod errors;
@@ -13,3 +14,4 @@ mod keys;
 mod network;
 mod signals;
 mod starts;
+mod token;
