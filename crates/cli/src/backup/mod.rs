@@ -96,7 +96,7 @@ fn check_authority(layout: &Layout) -> anyhow::Result<()> {
         );
     }
     ensure!(layout.file(Layout::MANIFEST).exists(), "there is no organisation in {data}: say where it is with --data");
-    Ok(files::check_private_dir(layout.data())?)
+    files::check_private_dir(layout.data())
 }
 
 fn strong(passphrase: Passphrase) -> anyhow::Result<Passphrase> {

@@ -148,7 +148,10 @@ fn the_passphrase_can_be_kept_elsewhere() {
     assert!(output.status.success() && said.contains("LoadCredentialEncrypted") && !said.contains("horse"), "{output:?}");
     assert!(!data.join("ca-passphrase").exists(), "what opens nothing any more is gone");
     assert!(refused(&data, &[]).contains("VERBUND_CA_PASSPHRASE_FILE"));
-    assert!(up_with(&new, &data).stop().success());
+    let server = up_with(&new, &data);
+    let who = server.json(&["audit", "list"]).to_string();
+    assert!(who.contains(r#""action":"ca-passphrase""#) && who.contains("administrator "), "{who}");
+    assert!(server.stop().success());
     // Interrupted, one key is left under the old one: doing it again finishes it.
     secret(&key(&data, "issuing"), &first);
     assert!(complaint(&change(with(&new), &dir.path().join("nothing"))).1.contains("nothing"));
