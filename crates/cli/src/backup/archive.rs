@@ -183,3 +183,118 @@ fn read_entries<R: Read>(
 fn secret(passphrase: &Passphrase) -> SecretString {
     SecretString::from(passphrase.expose().to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::backup::contents::About;
+
+    /// The files of a small backup, and what its list says of them.
+    fn files() -> Vec<(String, Vec<u8>)> {
+        Layout::REQUIRED.iter().map(|name| ((*name).to_owned(), name.repeat(3).into_bytes())).collect()
+    }
+
+    fn list(files: &[(String, Vec<u8>)]) -> Contents {
+        let entry = |(name, content): &(String, Vec<u8>)| Entry { name: name.clone(), bytes: content.len() as u64, sha256: Hash::of(content) };
+        let about = About {
+            made_at: String::new(),
+            made_at_seconds: 0,
+            domain: "a.test".into(),
+            server_name: "sip.a.test".into(),
+            topology: 1,
+            audit: None,
+        };
+        Contents::new(about, files.iter().map(entry).collect())
+    }
+
+    fn passphrase() -> Passphrase {
+        Passphrase::new("ab".repeat(32).into()).unwrap()
+    }
+
+    /// A file sealed by somebody who has the passphrase, and its reading.
+    fn read_back(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> anyhow::Result<Vec<String>> {
+        let mut archive = tar::Builder::new(Vec::new());
+        fill(&mut archive);
+        let mut recipient = scrypt::Recipient::new(secret(&passphrase()));
+        recipient.set_work_factor(WORK_RANDOM);
+        let sealed = age::encrypt(&recipient, &archive.into_inner().unwrap()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), sealed).unwrap();
+        let mut taken = Vec::new();
+        read(file.path(), &passphrase(), |entry, content| {
+            taken.push(entry.name.clone());
+            io::copy(content, &mut io::sink())?;
+            Ok(())
+        })?;
+        Ok(taken)
+    }
+
+    fn put(archive: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) {
+        append(archive, name, content.len() as u64, content).unwrap();
+    }
+
+    fn put_all(archive: &mut tar::Builder<Vec<u8>>, contents: &Contents, files: &[(String, Vec<u8>)]) {
+        put(archive, NAME, &serde_json::to_vec(contents).unwrap());
+        files.iter().for_each(|(name, content)| put(archive, name, content));
+    }
+
+    #[track_caller]
+    fn refused(said: &str, fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) {
+        let error = format!("{:#}", read_back(fill).unwrap_err());
+        assert!(error.contains(said), "{error}");
+    }
+
+    #[test]
+    fn what_is_as_listed_is_read() {
+        let taken = read_back(|archive| put_all(archive, &list(&files()), &files())).unwrap();
+        assert_eq!(taken, files().into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_not_as_listed_is_refused() {
+        let (good, contents) = (files(), list(&files()));
+        let changed = |at: usize, content: &[u8]| {
+            let mut files = files();
+            files[at].1 = content.to_vec();
+            files
+        };
+        refused("is damaged", |archive| put_all(archive, &contents, &changed(2, &b"x".repeat(good[2].1.len()))));
+        refused("not as long", |archive| put_all(archive, &contents, &changed(2, b"x")));
+        refused("not where it should be", |archive| put_all(archive, &contents, &good.iter().rev().cloned().collect::<Vec<_>>()));
+        refused("is missing", |archive| put_all(archive, &contents, &good[1..]));
+        refused("more in it than it lists", |archive| {
+            put_all(archive, &contents, &good);
+            put(archive, "ca/more.pem", b"x");
+        });
+        refused("backup.json", |_| {});
+        refused("not where it should be", |archive| put(archive, "ca.pem", b"x"));
+    }
+
+    #[test]
+    fn nothing_but_files_is_taken() {
+        let (good, contents) = (files(), list(&files()));
+        refused("not where it should be", |archive| {
+            put(archive, NAME, &serde_json::to_vec(&contents).unwrap());
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            archive.append_link(&mut header, &good[0].0, "/etc/passwd").unwrap();
+        });
+        let mut outside = good.clone();
+        outside[0].0 = "../outside".into();
+        let contents = list(&[&good[..], &outside[..1]].concat());
+        refused("no file of a data directory", |archive| put(archive, NAME, &serde_json::to_vec(&contents).unwrap()));
+    }
+
+    /// Work is what the file asks for before anybody is known to have the passphrase.
+    #[test]
+    fn a_file_that_asks_for_too_much_work_is_refused() {
+        let header = b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 30\nn5tb9ZWu8JI5MWB79ZdaN9oVYcGIk5sPvBOM2U4xHt0\n--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), header).unwrap();
+        let began = std::time::Instant::now();
+        assert!(read(file.path(), &passphrase(), |_, _| Ok(())).is_err());
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "2^30 rounds would take an hour");
+    }
+}
