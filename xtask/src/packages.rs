@@ -4,13 +4,15 @@ use anyhow::bail;
 
 use crate::shell::{command, output_of, root, say, step, succeeds, target};
 
-/// Debian 12's names. The phones and tools first, then the programs that fetch certificates, then what leads them.
-const DEBIAN: [&str; 19] = [
+/// Debian 12's names. The phones, tools and servers first, then the programs that fetch certificates, then what leads them.
+const DEBIAN: [&str; 21] = [
     "baresip-core",
     "linphone-cli",
     "sip-tester",
     "tshark",
     "socat",
+    "kamailio",
+    "kamailio-tls-modules",
     "certbot",
     "lego",
     "uacme",

@@ -57,7 +57,7 @@ impl Authority {
             return Ok(());
         }
         let payload = json!({ "format": FORMAT, "head": head.to_string(), "at": rfc3339(now) }).to_string();
-        let signed = self.ca.signer.sign(DocumentKind::AuditHead, payload.as_bytes())?;
+        let signed = self.ca().sign_audit_head(payload.as_bytes())?;
         self.store.checkpoint(&head, &signed, now).await?;
         tracing::info!(%head, "the end of the audit log is signed");
         self.mirror(&signed);

@@ -8,13 +8,17 @@ use tokio::sync::mpsc;
 use topology::Topology;
 use web::{
     Answer,
-    control::{Control, ControlFault, Held, Hello, InForce, Shown, Update},
+    control::{Control, ControlFault, Held, Hello, InForce, RefusedDocument, Shown, Update},
 };
 
 use crate::{Authority, Fault};
 
 /// How many users go into one line of the feed.
 const USERS_PER_LINE: usize = 1000;
+/// How many refusals of one member are kept: one a kind of document, and a few of kinds that a newer member has.
+const REFUSED_MAX: usize = 8;
+/// How much of the words of one.
+const REFUSED_CHARS_MAX: usize = 1000;
 
 fn fault(fault: Fault) -> ControlFault {
     match fault {
@@ -36,7 +40,8 @@ impl Authority {
         if held.bundle < holdings.bundle().sequence {
             first.push(Update::Bundle { document: holdings.bundle_text().text.clone() });
         }
-        first.push(Update::RevocationLists { lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect() });
+        // Each on a line of its own: a line has room for one of the largest.
+        first.extend(holdings.lists().iter().map(|list| Update::RevocationLists { lists: vec![list.as_der().to_vec()] }));
         if held.topology < holdings.topology().version() {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }
@@ -58,12 +63,15 @@ impl Authority {
         Ok(self.hub.open(peer, first))
     }
 
-    async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
+    async fn note(&self, peer: &Fqdn, mut in_force: InForce) -> Result<(), ControlFault> {
         check_member(self.member.holdings().topology(), peer)?;
-        let news = self.hub.seen(peer).is_none_or(|seen| seen.in_force != in_force);
+        shorten(&mut in_force.refused);
+        let before = self.hub.seen(peer).map(|seen| seen.in_force);
+        let news = before.as_ref() != Some(&in_force);
         let now = SystemTime::now();
-        for refused in &in_force.refused {
-            tracing::warn!(server = %peer, refused, "a member refused a document");
+        // It is said again with every heartbeat, and is told once.
+        for refused in in_force.refused.iter().filter(|one| before.as_ref().is_none_or(|before| !before.refused.contains(one))) {
+            tracing::warn!(server = %peer, document = refused.document, reason = refused.reason, "a member refused a document");
         }
         self.hub.report(peer, in_force.clone(), now);
         if self.is_behind(&in_force) || self.is_recovering() {
@@ -87,6 +95,14 @@ impl Authority {
             listeners: listeners.into_iter().filter_map(|(key, address)| Some((key.to_owned(), address?))).collect(),
             seen_at,
         }
+    }
+}
+
+/// What a member says is kept and shown, so there is an end to it.
+fn shorten(refused: &mut Vec<RefusedDocument>) {
+    refused.truncate(REFUSED_MAX);
+    for text in refused.iter_mut().flat_map(|one| [&mut one.document, &mut one.reason, &mut one.at]) {
+        *text = text.chars().take(REFUSED_CHARS_MAX).collect();
     }
 }
 

@@ -2,6 +2,18 @@
 
 use pki::Fqdn;
 
+/// How many pools an error names; `topology show` has them all.
+const POOLS_TOLD: usize = 10;
+
+fn pools_text(pools: &[Fqdn]) -> String {
+    let told = pools.iter().take(POOLS_TOLD).map(Fqdn::as_str).collect::<Vec<_>>().join(", ");
+    match pools.len() {
+        1 => format!("is {told}"),
+        count @ ..=POOLS_TOLD if count > 1 => format!("are {told}"),
+        count => format!("are {told} and {} more", count.saturating_sub(POOLS_TOLD)),
+    }
+}
+
 /// Why the authority did not do what it was asked: the fact, then the cure.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -48,6 +60,28 @@ pub enum Fault {
     /// A pool that is none.
     #[error("the topology lists no pool {0} where users can be at home: verbund topology show lists the pools")]
     NoSuchPool(Fqdn),
+    /// Perhaps mistyped: a pool does not come about by accident.
+    #[error(
+        "the topology lists no pool {name}{}; there {}. To make a new pool of that name, add --new-pool",
+        like.as_ref().map(|like| format!(" (did you mean {like}?)")).unwrap_or_default(),
+        pools_text(known)
+    )]
+    UnknownPool {
+        /// What was written.
+        name: Fqdn,
+        /// The pool that was perhaps meant.
+        like: Option<Fqdn>,
+        /// Those there are.
+        known: Vec<Fqdn>,
+    },
+    /// Listed in another pool.
+    #[error("{name} is listed in the pool {pool}: leave --pool out, or remove it first (verbund topology remove {name})")]
+    OtherPool {
+        /// Who.
+        name: Fqdn,
+        /// Where.
+        pool: Fqdn,
+    },
     /// This server is no home of users and no pool was named.
     #[error("{0} is not the home of users: say which pool is, with --pool")]
     NoHome(Fqdn),
@@ -108,6 +142,9 @@ pub enum Fault {
     /// A bundle could not be made.
     #[error(transparent)]
     Bundle(#[from] pki::BundleFault),
+    /// What is to be published would be refused wherever it comes.
+    #[error("members would not take this topology: {0}")]
+    MembersRefuse(#[source] member::Refused),
     /// What was published was not put into force here.
     #[error("it was published, but this server itself did not take it: {0}")]
     NotInForce(#[from] member::Refused),
@@ -147,6 +184,9 @@ pub enum Fault {
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] pki::KeyFault),
+    /// Nobody can answer for a CA.
+    #[error(transparent)]
+    Responder(#[from] ocsp::ResponderFault),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -1,11 +1,12 @@
 //! Publishing: a topology is signed, stored, put into force here, and told to every member.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
+use member::Holdings;
 use pki::Fqdn;
 use store::{Actor, Directory as _, Members as _, TopologyStore as _, Version};
 use tokio::sync::MutexGuard;
@@ -28,11 +29,28 @@ impl Authority {
         self.publish_in(&change, document, administrator()).await
     }
 
+    /// Why this text could not be published now, all of it; nothing if it could. Nothing is changed.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn obstacles_to(&self, document: &str) -> Result<Vec<Fault>, Fault> {
+        let _change = self.changing.lock().await;
+        let topology = match Topology::parse(document) {
+            Ok(topology) => topology,
+            Err(faults) => return Ok(vec![faults.into()]),
+        };
+        let obstacles = self.obstacles(&topology).await?;
+        if !obstacles.is_empty() {
+            return Ok(obstacles);
+        }
+        Ok(self.sign(document, SystemTime::now()).err().into_iter().collect())
+    }
+
     /// The same for whoever has the right already, and waits for members.
     pub(crate) async fn publish_in(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<Spread, Fault> {
         let began = Instant::now();
         let version = self.publish_quietly(change, document, actor).await?;
-        let members = self.joined(&[]);
+        let members = self.joined().await?;
         let spread = self.spread(&members, began, |in_force| in_force.topology >= version).await;
         Ok(Spread { version: Some(version), ..spread })
     }
@@ -41,10 +59,11 @@ impl Authority {
     pub(crate) async fn publish_quietly(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<u64, Fault> {
         let now = SystemTime::now();
         let topology = Topology::parse(document)?;
-        let held = self.member.holdings();
-        let before = Arc::clone(held.topology());
-        self.check(&topology, &before).await?;
-        let signed = self.ca.sign_topology(document, Some(held.held_topology()), now)?;
+        if let Some(obstacle) = self.obstacles(&topology).await?.into_iter().next() {
+            return Err(obstacle);
+        }
+        let before = Arc::clone(self.member.holdings().topology());
+        let signed = self.sign(document, now)?;
         let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
         self.store.acting_as(actor.clone()).publish(document, Some(&signed), version, expect, now).await?;
         let update = Update::Topology { document: signed };
@@ -56,31 +75,42 @@ impl Authority {
         Ok(version.0)
     }
 
-    async fn check(&self, topology: &Topology, before: &Topology) -> Result<(), Fault> {
-        let (offered, current) = (topology.version(), before.version());
+    /// A topology, signed to follow the one in force, once a member that holds what we hold would take it (row N29).
+    fn sign(&self, document: &str, now: SystemTime) -> Result<String, Fault> {
+        let held = self.member.holdings();
+        let signed = self.ca().sign_topology(document, Some(held.held_topology()), now)?;
+        let mut any_member = Holdings::clone(&held);
+        any_member.take(&Update::Topology { document: signed.clone() }, now).map_err(Fault::MembersRefuse)?;
+        Ok(signed)
+    }
+
+    async fn obstacles(&self, topology: &Topology) -> Result<Vec<Fault>, Fault> {
+        let mut obstacles = Vec::new();
+        let held = self.member.holdings();
+        let (offered, current) = (topology.version(), held.topology().version());
         if offered <= current {
-            return Err(Fault::Version { offered, current });
+            obstacles.push(Fault::Version { offered, current });
         }
         let (listed, own) = (topology.authority().fqdn(), self.member.name());
         if listed != own {
-            return Err(Fault::OtherAuthority { listed: listed.clone(), own: own.clone() });
+            obstacles.push(Fault::OtherAuthority { listed: listed.clone(), own: own.clone() });
         }
-        self.ca.check_names(topology)?;
-        self.check_homes(topology, before).await
+        obstacles.extend(self.ca().check_names(topology).err());
+        obstacles.extend(self.homeless(topology, held.topology()).await?);
+        Ok(obstacles)
     }
 
-    async fn check_homes(&self, topology: &Topology, before: &Topology) -> Result<(), Fault> {
-        let mut homes: HashMap<Fqdn, usize> = HashMap::new();
+    /// Pools that would be the home of their users no longer.
+    async fn homeless(&self, topology: &Topology, before: &Topology) -> Result<Vec<Fault>, Fault> {
+        let mut homes: BTreeMap<Fqdn, usize> = BTreeMap::new();
         for user in self.store.users().await? {
             if let Some(pool) = documents::home_of(&user, before) {
                 *homes.entry(pool).or_default() += 1;
             }
         }
         let is_home = |pool: &Fqdn| topology.pool(pool).is_some_and(topology::Pool::is_home);
-        match homes.into_iter().find(|(pool, _)| !is_home(pool)) {
-            Some((pool, count)) => Err(Fault::Homeless { pool, count }),
-            None => Ok(()),
-        }
+        let lost = homes.into_iter().filter(|(pool, _)| !is_home(pool));
+        Ok(lost.map(|(pool, count)| Fault::Homeless { pool, count }).collect())
     }
 
     /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
@@ -134,7 +164,7 @@ impl Authority {
     /// A newer trust bundle: signed, put into force here, told to members.
     pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let held = *self.member.holdings().held_bundle();
-        let signed = self.ca.sign_bundle(&self.store, Some(&held), now).await?;
+        let signed = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed };
         self.member.take(&update, now).await?;
         self.hub.broadcast(update);

@@ -23,7 +23,7 @@ use store::{Actor, AuditLog as _, Event, IssuanceLedger as _, Reason, Revocation
 use topology::{Listeners, SignedTopology};
 use web::control::{Held, InForce, Shown, Update};
 
-use crate::{Authority, Fault, documents::Lister, publish::Change};
+use crate::{Authority, Ca, Fault, generation::Lister, publish::Change};
 
 /// How many certificates of its own a member may show.
 const CERTIFICATES_MAX: usize = 4;
@@ -91,33 +91,18 @@ impl Authority {
         self.recovery().as_mut().map(|recovery| recovery.elsewhere.insert(member.clone())).is_some()
     }
 
-    /// Whose word is still missing: listed members that have joined, without those of which we know that they were revoked.
+    /// Every listed member that has joined, without our own server; also those that were cut off.
+    fn listed(&self) -> Vec<Fqdn> {
+        let holdings = self.member.holdings();
+        let joined = holdings.topology().members().filter(|server| !server.is_expected()).map(|server| server.fqdn().clone());
+        joined.filter(|name| name != self.member.name()).collect()
+    }
+
+    /// Whose word is still missing: members without those of which we know by now that they were cut off.
     async fn awaited(&self) -> Result<Vec<Fqdn>, Fault> {
         let shown: BTreeSet<Fqdn> = self.recovery().as_ref().map(|recovery| recovery.shown.keys().cloned().collect()).unwrap_or_default();
-        let revoked = self.revoked_names().await?;
-        let mut awaited = Vec::new();
-        for name in self.joined(&[self.member.name().clone()]) {
-            if !shown.contains(&name) && !self.is_put_out(&name, &revoked).await? {
-                awaited.push(name);
-            }
-        }
-        Ok(awaited)
-    }
-
-    /// The names in certificates that were revoked.
-    async fn revoked_names(&self) -> Result<BTreeSet<String>, Fault> {
-        let mut names = BTreeSet::new();
-        for revocation in self.store.revoked(None, SystemTime::now()).await? {
-            let certificate = self.store.certificate(&revocation.serial).await?;
-            // Whose it is stands first; a pool's name may follow.
-            names.extend(certificate.and_then(|certificate| certificate.names.into_iter().next()));
-        }
-        Ok(names)
-    }
-
-    /// Whether all that is known of its certificates is that they were taken back.
-    async fn is_put_out(&self, server: &Fqdn, revoked: &BTreeSet<String>) -> Result<bool, Fault> {
-        Ok(revoked.contains(server.as_str()) && self.store.standing_of(server.as_str(), SystemTime::now(), 1).await?.is_empty())
+        let cut_off = self.cut_off(SystemTime::now()).await?;
+        Ok(self.listed().into_iter().filter(|name| !shown.contains(name) && !cut_off.contains(name)).collect())
     }
 
     /// A member has more than we ever published, or we recover: it is asked to show it.
@@ -167,7 +152,8 @@ impl Authority {
 
     /// Every revocation that a list of ours proves. The list itself is kept where its number is higher: the next goes on from there.
     async fn take_up_lists(&self, lists: &[Vec<u8>], now: SystemTime) -> Result<usize, Fault> {
-        let listers = self.ca.listers();
+        let ca = self.ca();
+        let listers = ca.listers();
         let issuers: Vec<CertificateDer<'static>> = listers.iter().map(|lister| lister.certificate.clone()).collect();
         let mut news = 0;
         for der in lists.iter().take(LISTS_MAX) {
@@ -186,6 +172,10 @@ impl Authority {
                 let kept = store::RevocationList { issuer, number, der, this_update: list.this_update(), next_update: list.next_update() };
                 self.store.publish_list(&kept, now).await?;
             }
+        }
+        if news > 0 {
+            // Answers that were signed before are worth nothing any more.
+            self.inquiries.forget();
         }
         Ok(news)
     }
@@ -210,11 +200,11 @@ impl Authority {
 
     /// The member's certificates, if they are ours and count: one that the ledger has forgotten could never be revoked.
     async fn take_up_certificates(&self, peer: &Fqdn, certificates: &[Vec<u8>], now: SystemTime) -> Result<Option<Serial>, Fault> {
-        let mut standing = None;
+        let (ca, mut standing) = (self.ca(), None);
         for der in certificates.iter().take(CERTIFICATES_MAX) {
             let leaf = CertificateDer::from(der.clone());
-            let chain = [leaf.clone(), self.ca.authority.issuing().clone()];
-            let is_ours = verify(&chain, &self.ca.authority.anchors(), &Revocation::none(), Purpose::Server, now).is_ok();
+            let chain = [leaf.clone(), ca.authority().issuing().clone()];
+            let is_ours = verify(&chain, &ca.authority().anchors(), &Revocation::none(), Purpose::Server, now).is_ok();
             let Some(entry) = store::Issued::read(Role::Server, &leaf).filter(|entry| is_ours && entry.names.contains(&peer.to_string()))
             else {
                 continue;
@@ -302,7 +292,7 @@ impl Authority {
         let now = SystemTime::now();
         let Some(Recovery { marker, shown, bundle, moved, elsewhere }) = self.recovery().clone() else { return Ok(()) };
         let mut missing = Vec::new();
-        for name in self.joined(&[self.member.name().clone()]) {
+        for name in self.listed() {
             let proved = match shown.get(&name) {
                 Some(serial) => self.store.revocation(serial).await?.is_none(),
                 None => false,
@@ -331,9 +321,9 @@ impl Authority {
     /// Lists and a bundle with numbers above all that were seen. A member takes the next bundle only if it is linked to the one
     /// before; nobody knows whose was before, so one number is left out.
     async fn sign_above(&self, _change: &Change<'_>, shown: Option<HeldBundle>, now: SystemTime) -> Result<(), Fault> {
-        let mut lists = Vec::new();
-        for lister in self.ca.listers() {
-            match self.ca.sign_list(&self.store, &lister, now).await? {
+        let (ca, mut lists) = (self.ca(), Vec::new());
+        for lister in ca.listers() {
+            match Ca::sign_list(&self.store, &lister, now).await? {
                 Some(der) => lists.push(der),
                 // A root in a safe: its newest list was taken up, or is the one that is held.
                 None => lists.extend(self.store.list(&lister.key()).await?.map(|list| list.der)),
@@ -343,7 +333,7 @@ impl Authority {
         let ours = *self.member.holdings().held_bundle();
         let highest = shown.filter(|shown| shown.sequence > ours.sequence).unwrap_or(ours);
         let before = HeldBundle { sequence: highest.sequence.saturating_add(1), digest: Fingerprint::of(b"") };
-        let bundle = self.ca.sign_bundle(&self.store, Some(&before), now).await?;
+        let bundle = ca.sign_bundle(&self.store, Some(&before), now).await?;
         self.member.take(&Update::Bundle { document: bundle }, now).await?;
         Ok(())
     }

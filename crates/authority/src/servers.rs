@@ -1,17 +1,19 @@
 //! Servers: listed and given a ticket, taken out, and what they say of themselves when they come.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use member::JoinString;
 use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn};
-use store::{Actor, AuditLog as _, Enrolments as _, Members as _, Ticket};
-use topology::{Listeners, Role, edit};
-use web::control::{Hello, MemberListeners};
+use store::{Actor, AuditLog as _, Enrolments as _, Members as _, Report, Ticket};
+use topology::{Listeners, Role, Server, Topology, edit};
+use web::control::{Hello, InForce, MemberListeners};
 
-use crate::{Authority, Fault, Spread, administrator, hub::Seen};
+use crate::{Authority, Fault, Spread, administrator};
 
 /// How long a ticket counts.
 pub const TICKET_LIFETIME: Duration = Duration::from_hours(24);
@@ -25,6 +27,8 @@ pub struct NewServer {
     pub role: Role,
     /// The pool that it joins, or one of its own name.
     pub pool: Option<Fqdn>,
+    /// Whether that pool is made if there is none.
+    pub new_pool: bool,
 }
 
 /// A server that may join now.
@@ -49,10 +53,14 @@ pub struct Known {
     pub is_member: bool,
     /// Added, and did not join yet.
     pub is_expected: bool,
+    /// All its certificates were revoked; it counts again when it joins with a new ticket.
+    pub is_revoked: bool,
     /// Whether it is on the line now.
     pub is_here: bool,
     /// What is in force there, as far as it said.
-    pub in_force: Option<web::control::InForce>,
+    pub in_force: Option<InForce>,
+    /// When the version of the topology that is in force there was published.
+    pub topology_published_at: Option<SystemTime>,
     /// When it was last heard.
     pub seen_at: Option<SystemTime>,
     /// Of its program.
@@ -64,14 +72,15 @@ impl Authority {
     /// account is when it joins with this one.
     ///
     /// # Errors
-    /// It is listed with other roles, or the topology would break a rule.
+    /// It is listed with other roles or in another pool, its pool is unknown, or the topology would break a rule.
     pub async fn add_server(&self, new: &NewServer) -> Result<Added, Fault> {
         let change = self.change().await?;
         let now = SystemTime::now();
         let administrator = administrator();
         let address = self.reachable_address()?;
-        let listed = self.member.holdings().topology().server(&new.name).map(|server| server.roles().to_vec());
-        match listed {
+        let topology = Arc::clone(self.member.holdings().topology());
+        check_pool(&topology, new)?;
+        match topology.server(&new.name).map(Server::roles) {
             // Its account counts on until it joins anew: a ticket that is never used must not keep a server from renewing.
             Some(roles) if roles.contains(&new.role) => {
                 self.store.void_enrolments(&new.name, now).await?;
@@ -101,7 +110,7 @@ impl Authority {
         JoinString {
             authority: self.member.name().clone(),
             address,
-            root: Fingerprint::of(self.ca.authority.root()),
+            root: Fingerprint::of(self.ca().authority().root()),
             server: ticket.server.clone(),
             kid: ticket.kid.clone(),
             key,
@@ -196,36 +205,71 @@ impl Authority {
     /// The store.
     pub async fn known(&self) -> Result<Vec<Known>, Fault> {
         let reports = self.store.members().await?;
+        let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
-        let own = self.member.name();
-        let known = holdings.topology().servers().map(|server| {
-            let name = server.fqdn();
-            let seen = self.hub.seen(name);
-            let report = reports.iter().find(|report| report.server == *name);
-            let before = report.map(|report| web::control::InForce {
-                topology: report.topology.map_or(0, |version| version.0),
-                bundle: report.bundle.unwrap_or(0),
-                ..web::control::InForce::default()
-            });
-            let is_own = name == own;
-            let ours = is_own.then(|| self.member.in_force().borrow().clone());
-            Known {
-                name: name.clone(),
-                roles: server.roles().to_vec(),
-                is_member: server.is_member(),
-                is_expected: server.is_expected(),
-                is_here: is_own || seen.as_ref().is_some_and(Seen::is_here),
-                in_force: ours.or(seen.as_ref().map(|seen| seen.in_force.clone())).or(before),
-                seen_at: if is_own {
-                    Some(SystemTime::now())
-                } else {
-                    seen.as_ref().map(|seen| seen.at).or(report.map(|report| report.seen_at))
-                },
-                version: if is_own { env!("CARGO_PKG_VERSION").to_owned() } else { seen.map(|seen| seen.version).unwrap_or_default() },
+        let report = |server: &Server| reports.iter().find(|report| report.server == *server.fqdn());
+        let mut known: Vec<Known> =
+            holdings.topology().servers().map(|server| self.known_of(server, report(server), cut_off.contains(server.fqdn()))).collect();
+        let mut published = HashMap::new();
+        for one in &mut known {
+            let Some(version) = one.in_force.as_ref().map(|in_force| in_force.topology) else { continue };
+            if let Entry::Vacant(unknown) = published.entry(version) {
+                unknown.insert(self.topology(Some(version)).await?.map(|topology| topology.published_at));
             }
-        });
-        Ok(known.collect())
+            one.topology_published_at = published.get(&version).copied().flatten();
+        }
+        Ok(known)
     }
+
+    /// What this process heard of a server, else what one before it kept.
+    fn known_of(&self, server: &Server, report: Option<&Report>, is_revoked: bool) -> Known {
+        let name = server.fqdn();
+        let known = Known {
+            name: name.clone(),
+            roles: server.roles().to_vec(),
+            is_member: server.is_member(),
+            is_expected: server.is_expected(),
+            is_revoked,
+            is_here: false,
+            in_force: report.map(in_force_before),
+            topology_published_at: None,
+            seen_at: report.map(|report| report.seen_at),
+            version: report.map(|report| report.software.clone()).unwrap_or_default(),
+        };
+        if name == self.member.name() {
+            let (in_force, version) = (Some(self.member.in_force().borrow().clone()), env!("CARGO_PKG_VERSION").to_owned());
+            return Known { is_here: true, in_force, seen_at: Some(SystemTime::now()), version, ..known };
+        }
+        match self.hub.seen(name) {
+            Some(seen) => {
+                // It has said hello, and not yet what is in force there.
+                let (here, said) = (seen.is_here(), seen.in_force.topology > 0);
+                let in_force = if said { Some(seen.in_force) } else { known.in_force.clone() };
+                Known { is_here: here, in_force, seen_at: Some(seen.at), version: seen.version, ..known }
+            }
+            None => known,
+        }
+    }
+}
+
+fn in_force_before(report: &Report) -> InForce {
+    let (topology, bundle) = (report.topology.map_or(0, |version| version.0), report.bundle.unwrap_or(0));
+    InForce { topology, bundle, ..InForce::default() }
+}
+
+/// A name that was typed wrong must not become a pool of its own, with users and names in certificates.
+fn check_pool(topology: &Topology, new: &NewServer) -> Result<(), Fault> {
+    let Some(pool) = &new.pool else { return Ok(()) };
+    if let Some(home) = topology.pool_of(&new.name) {
+        let other = || Fault::OtherPool { name: new.name.clone(), pool: home.name().clone() };
+        return if home.name() == pool { Ok(()) } else { Err(other()) };
+    }
+    // What is a server and no pool is told by the edit.
+    if new.new_pool || *pool == new.name || topology.is_ours(pool) {
+        return Ok(());
+    }
+    let known = topology.pools().iter().map(|pool| pool.name().clone()).collect();
+    Err(Fault::UnknownPool { name: pool.clone(), like: topology.pool_like(pool).cloned(), known })
 }
 
 fn listing(new: &NewServer) -> edit::NewServer {

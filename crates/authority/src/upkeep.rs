@@ -1,5 +1,5 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of the audit log; and the figures
-//! about them.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of the audit log, OCSP responders
+//! in good time; and the figures about them.
 
 use std::{
     sync::Arc,
@@ -10,7 +10,7 @@ use metrics::gauge;
 use store::{IssuanceLedger as _, RevocationListStore as _};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{Authority, Fault};
+use crate::{Authority, Ca, Fault};
 
 /// How often it looks whether something is due.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_mins(5);
@@ -31,8 +31,9 @@ impl Authority {
     }
 
     async fn freshen(&self, now: SystemTime) -> Result<(), Fault> {
+        self.responders(now).await;
         let change = self.changing.lock().await;
-        let mut lists = self.ca.sign_due_lists(&self.store, now).await?;
+        let mut lists = self.ca().sign_due_lists(&self.store, now).await?;
         lists.extend(self.sign_incomplete_lists(now).await?);
         self.publish_lists(lists, now).await?;
         if !self.is_recovering() && now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX {
@@ -44,15 +45,15 @@ impl Authority {
 
     /// Lists that do not have everybody whom the ledger has as revoked: when that was entered, their key signed nothing.
     async fn sign_incomplete_lists(&self, now: SystemTime) -> Result<Vec<Vec<u8>>, Fault> {
-        let mut signed = Vec::new();
-        for lister in self.ca.listers() {
+        let (ca, mut signed) = (self.ca(), Vec::new());
+        for lister in ca.listers() {
             let Some(held) = self.store.list(&lister.key()).await? else { continue };
             let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
             let list = pki::RevocationList::read(&held.der, std::slice::from_ref(lister.certificate));
             let list = list.map_err(|_| Fault::Damaged("a revocation list"))?;
             let revoked = self.store.revoked(Some(&facts.subject), now).await?;
             if revoked.iter().any(|one| !list.contains(&one.serial)) {
-                signed.extend(self.ca.sign_list(&self.store, &lister, now).await?);
+                signed.extend(Ca::sign_list(&self.store, &lister, now).await?);
             }
         }
         Ok(signed)

@@ -1,4 +1,4 @@
-//! What a member makes of a feed that broke off.
+//! What a member makes of a feed that broke off or brings what is not to be believed, and how the authority hears of it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,8 +6,8 @@ mod world;
 
 use std::time::SystemTime;
 
-use web::control::{Update, UserRecord};
-use world::{DOMAIN, World};
+use web::control::{Control as _, InForce, RefusedDocument, Update, UserRecord};
+use world::{DOMAIN, World, fqdn};
 
 fn part(revision: u64, users: &[&str], more: bool) -> Update {
     let record = |name: &&str| UserRecord { name: (*name).into(), domain: DOMAIN.into(), pool: "sip.a.test".into(), credential: None };
@@ -27,4 +27,45 @@ async fn a_user_taken_out_while_the_feed_was_broken_does_not_come_back_by_its_fi
     let mut users: Vec<String> = member.holdings().users().iter().map(|(name, _)| name.to_string()).collect();
     users.sort();
     assert_eq!(users, ["anna", "bert"]);
+}
+
+fn refused(member: &member::Member) -> Vec<String> {
+    member.in_force().borrow().refused.iter().map(|one| one.document.clone()).collect()
+}
+
+#[tokio::test]
+async fn n29_what_a_member_refused_is_reported_until_a_better_one_has_come() {
+    let world = World::new().await;
+    let (member, now) = (world.authority.member(), SystemTime::now());
+    let held = member.holdings().held();
+    let good = member.holdings().bundle_text().text.clone();
+    let bad = format!("{}AAAA", &good[..good.len() - 4]);
+    for _ in 0..3 {
+        assert!(member.take(&Update::Bundle { document: bad.clone() }, now).await.is_err());
+    }
+    assert!(member.take(&Update::Topology { document: "a.b.c".into() }, now).await.is_err());
+    assert_eq!(refused(member), ["bundle", "topology"], "each kind once");
+    let told = member.in_force().borrow().refused[0].clone();
+    assert!(told.reason.contains("changed after it was signed") && !told.at.is_empty(), "{told:?}");
+    assert_eq!(member.holdings().held(), held, "the last good ones stay");
+    member.take(&Update::Bundle { document: good }, now).await.unwrap();
+    assert_eq!(refused(member), ["topology"]);
+}
+
+#[tokio::test]
+async fn what_a_member_says_that_it_refused_is_shown_and_has_an_end() {
+    let world = World::new().await;
+    world.joined("fe2.a.test").await;
+    let fe2 = fqdn("fe2.a.test");
+    let one = |n: usize| RefusedDocument { document: format!("topology {n}"), reason: "x".repeat(50_000), at: "now".into() };
+    let in_force = InForce { topology: 1, refused: (0..100).map(one).collect(), ..InForce::default() };
+    world.authority.ack(&fe2, in_force).await.unwrap();
+    let known = world.authority.known().await.unwrap().into_iter().find(|known| known.name == fe2).unwrap();
+    let refused = known.in_force.unwrap().refused;
+    assert_eq!((refused.len(), refused[0].reason.len()), (8, 1000));
+    assert!(known.topology_published_at.is_some(), "version 1 was published at some time");
+    // A version that never was has no age.
+    world.authority.ack(&fe2, InForce { topology: 7_000, ..InForce::default() }).await.unwrap();
+    let known = world.authority.known().await.unwrap().into_iter().find(|known| known.name == fe2).unwrap();
+    assert_eq!(known.topology_published_at, None);
 }

@@ -141,6 +141,9 @@ pub(crate) enum Server {
         /// The pool that it joins [default: a pool of its own name]
         #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
         pool: Option<Fqdn>,
+        /// Make that pool if there is none; without this, a pool that is unknown is refused
+        #[arg(long, requires = "pool")]
+        new_pool: bool,
         #[command(flatten)]
         admin: Admin,
     },
@@ -185,26 +188,27 @@ impl ServerRole {
 /// `verbund topology …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topology {
-    /// Tells every fault of a file, with line and column
+    /// Tells every fault of a file, with line and column: none (exit 0), some (exit 1), no such file (exit 2)
     Check {
-        /// The file
+        /// The file, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Answer as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Says what publishing a file would change, whom it would cut off, and which certificates it would reissue
+    /// Says what publishing a file would change, whom it would cut off, and which certificates it would reissue; exit 1 if it would
+    /// be refused
     Plan {
-        /// The file
+        /// The file, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
         admin: Admin,
     },
-    /// Signs and publishes a file
+    /// Signs and publishes a file; exit 1 if it is refused
     Publish {
-        /// The file
+        /// The file, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
@@ -239,14 +243,14 @@ pub(crate) enum Topology {
     },
     /// Draws a file, or the topology in force, as SVG
     Graph {
-        /// The file [default: the topology in force]
+        /// The file, or - for standard input [default: the topology in force]
         #[arg(value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
         /// Where the picture is written [default: standard output]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
     },
-    /// Shows which version is in force at each member, and how far it lags
+    /// Shows which version is in force at each member, its age, how far it lags, and what members refused
     Status(Admin),
     /// Takes a server out and publishes; its connections are cut
     Remove {

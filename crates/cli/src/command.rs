@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Args, Cert, Command, Sip},
-    audit, backup, ca, judge, lint, network, output, remote, up,
+    audit, backup, ca, judge, lint, network, output, remote, topology, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -19,7 +19,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Up(up) => up::run(&data, &up)?,
         Command::Join(join) => crate::join::run(&data, &join)?,
         Command::Server(command) => network::server(&data, &command)?,
-        Command::Topology(command) => return network::topology(&data, &command),
+        Command::Topology(command) => return topology::run(&data, &command),
         Command::User(command) => remote::user(&data, &command)?,
         Command::Status(admin) => remote::status(&data, &admin)?,
         Command::Cert(Cert::Verify(command)) => return judge::run(&command),

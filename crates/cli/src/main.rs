@@ -21,6 +21,7 @@ mod password;
 mod ports;
 mod remote;
 mod secrets;
+mod topology;
 mod up;
 
 use std::process::ExitCode;

@@ -1,26 +1,23 @@
 //! What this server holds, and that it is in force: the one place where a change of trust reaches listeners, links, open
 //! connections and users.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use net::Handle;
 use node::Node;
-use pki::Fqdn;
+use pki::{CertificateDer, Fqdn};
 use registrar::{Directory, DirectoryFull, UserName};
 use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
-use trust::LivePolicy;
-use web::control::{Held, InForce, Update};
+use trust::{LivePolicy, Refusal, judge_answer};
+use web::control::{Held, InForce, RefusedDocument, Update};
 
 use crate::{
     disk,
     holdings::{Changed, Holdings, Refused},
     users::{Homed, UsersChange},
 };
-
-/// How many refusals are told to the authority at a time.
-const REFUSED_MAX: usize = 8;
 
 /// A running server as a member of its organisation; the authority's own server is one too.
 pub struct Member {
@@ -91,6 +88,14 @@ impl Member {
         Arc::clone(&self.shown.borrow())
     }
 
+    /// Judges a server that we called, by what is believed now.
+    ///
+    /// # Errors
+    /// It is revoked, not listed any more, ended, or cannot be judged (row N31).
+    pub fn judge(&self, called: &Fqdn, at: SocketAddr, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), Refusal> {
+        judge_answer(&self.policy.current(), called, at, chain, now).verdict.map(drop)
+    }
+
     /// A new feed of the authority begins: what came of the one before only in part is forgotten, and comes again from the
     /// start. Gives what the authority is asked to continue from.
     pub async fn begin_feed(&self) -> Held {
@@ -111,7 +116,7 @@ impl Member {
             Err(refused) => {
                 tracing::error!(server = %self.name, %refused, "a document was refused; the last good one stays in force");
                 metrics::counter!("verbund_documents_refused_total").increment(1);
-                self.note_refusal(&refused);
+                self.note_refusal(update, &refused, now);
                 return Err(refused);
             }
         };
@@ -119,17 +124,21 @@ impl Member {
         self.shown.send_replace(Arc::new(holdings.clone()));
         self.keep(&holdings, update).await;
         self.in_force.send_modify(|in_force| {
-            let refused = std::mem::take(&mut in_force.refused);
+            let mut refused = std::mem::take(&mut in_force.refused);
+            // A good one has followed.
+            refused.retain(|one| Some(one.document.as_str()) != update.document());
             *in_force = InForce { cut: cut as u64, refused, ..holdings.in_force() };
         });
         Ok(Taken { changed, cut, in_force: self.in_force.borrow().clone() })
     }
 
-    fn note_refusal(&self, refused: &Refused) {
+    /// The authority is told with the next report: of each kind of document the latest refusal.
+    fn note_refusal(&self, update: &Update, refused: &Refused, now: SystemTime) {
+        let Some(document) = update.document() else { return };
         self.in_force.send_modify(|in_force| {
-            in_force.refused.push(refused.to_string());
-            let surplus = in_force.refused.len().saturating_sub(REFUSED_MAX);
-            in_force.refused.drain(..surplus);
+            in_force.refused.retain(|one| one.document != document);
+            let (document, at) = (document.to_owned(), pki::rfc3339(now));
+            in_force.refused.push(RefusedDocument { document, reason: refused.to_string(), at });
         });
     }
 

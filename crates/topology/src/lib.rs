@@ -16,17 +16,31 @@ mod server;
 mod signed;
 mod write;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use pki::{Fqdn, ServerNames};
 
 pub use edit::EditFault;
 pub use fault::{Fault, Faults, Rule};
 pub use graph::graph;
-pub use plan::{Change, Obstacle, Plan, Reissue, diff, plan};
+pub use plan::{Change, Plan, Reissue, diff, plan};
 pub use role::Role;
 pub use server::{Listeners, MediaPolicy, Pool, Server};
 pub use signed::{HeldTopology, SignedTopology, TopologyRefusal};
+
+/// How much of a mistyped name has to be right, so that a pool is suggested (from 0 to 1).
+const LIKENESS_MIN: f32 = 0.6;
+
+/// How much of two names is the same, without the end that they have in common: names of one organisation end alike.
+fn likeness(one: &Fqdn, other: &Fqdn) -> f32 {
+    let (mut one, mut other) = (one.as_str(), other.as_str());
+    while let (Some((first, end)), Some((second, tail))) = (one.rsplit_once('.'), other.rsplit_once('.'))
+        && end == tail
+    {
+        (one, other) = (first, second);
+    }
+    similar::TextDiff::from_chars(one, other).ratio()
+}
 
 /// Who belongs to the organisation, and what each is there for. Made by
 /// [`parse`](Self::parse) or [`single_server`](Self::single_server) only, so whoever holds one
@@ -108,6 +122,13 @@ impl Topology {
         self.pools.iter().find(|pool| pool.name() == name)
     }
 
+    /// The pool whose name is most like this one, for who has mistyped it.
+    pub fn pool_like(&self, name: &Fqdn) -> Option<&Fqdn> {
+        let likenesses = self.pools.iter().map(|pool| (pool.name(), likeness(pool.name(), name)));
+        let nearest = likenesses.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        nearest.filter(|(_, likeness)| *likeness >= LIKENESS_MIN).map(|(pool, _)| pool)
+    }
+
     /// All servers, in the order of the list.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.pools.iter().flat_map(Pool::servers)
@@ -149,6 +170,14 @@ impl Topology {
     /// a name that is not listed and for a server that has not joined yet.
     pub fn addresses_of(&self, name: &Fqdn) -> Vec<SocketAddr> {
         self.servers_named(name).into_iter().filter_map(Server::server_address).collect()
+    }
+
+    /// Whether a listed server is to be reached at this address. An address proves nothing (promise P16): this says only whose
+    /// places a connection takes until it has proved more.
+    pub fn lists_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let addresses = |server: &Server| server.listeners().by_key().map(|(_, listener)| listener);
+        self.servers().flat_map(addresses).flatten().any(|listed| listed.ip().to_canonical() == address)
     }
 
     /// Whether this is a host of ours: a listed server or a pool.

@@ -1,4 +1,4 @@
-//! What publishing a list would change, before it is published.
+//! What publishing a list would change, before it is published. Whether it may be published is the authority's to say.
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
@@ -27,8 +27,6 @@ pub struct Plan {
     /// Domains that the issuing CAs may not vouch for, by their name constraints: new ones are needed.
     #[serde(serialize_with = "names")]
     pub new_ca_for: Vec<Fqdn>,
-    /// Why members would not take the list.
-    pub obstacle: Option<Obstacle>,
 }
 
 /// One difference.
@@ -119,26 +117,6 @@ pub struct Reissue {
     pub dropped: Vec<Fqdn>,
 }
 
-/// Why members would not take a list (row N29).
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, thiserror::Error)]
-#[serde(rename_all = "kebab-case")]
-pub enum Obstacle {
-    /// They never go back.
-    #[error("version {to} is older than version {from}, which is published; set version = {}", from + 1)]
-    Older {
-        /// In force.
-        from: u64,
-        /// Offered.
-        to: u64,
-    },
-    /// One version is one list.
-    #[error("version {from} is published already and differs from this one; set version = {}", from + 1)]
-    SameVersion {
-        /// In force and offered.
-        from: u64,
-    },
-}
-
 fn name<S: Serializer>(name: &Fqdn, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(name.as_str())
 }
@@ -168,17 +146,7 @@ pub fn plan(old: &Topology, new: &Topology) -> Plan {
         homeless: homes.filter(|pool| !is_home(pool)).cloned().collect(),
         reissue: old.servers().filter_map(|server| reissue(old, new, server.fqdn())).collect(),
         new_ca_for: new.domains().iter().filter(|domain| !covered(domain)).cloned().collect(),
-        obstacle: obstacle(old, new),
         changes,
-    }
-}
-
-fn obstacle(old: &Topology, new: &Topology) -> Option<Obstacle> {
-    let (from, to) = (old.version(), new.version());
-    match to.cmp(&from) {
-        std::cmp::Ordering::Less => Some(Obstacle::Older { from, to }),
-        std::cmp::Ordering::Equal if old != new => Some(Obstacle::SameVersion { from }),
-        std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => None,
     }
 }
 
@@ -282,10 +250,7 @@ impl fmt::Display for Plan {
         for domain in &self.new_ca_for {
             writeln!(out, "new issuing CAs: the present ones may not vouch for {domain}")?;
         }
-        match &self.obstacle {
-            Some(obstacle) => writeln!(out, "cannot be published: {obstacle}"),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -242,3 +242,13 @@ fn an_endless_file_is_not_read() {
     let text = format!("{GOOD}#{}", "x".repeat(Topology::FILE_BYTES_MAX));
     assert!(Topology::parse(&text).unwrap_err().to_string().contains("more than"));
 }
+
+#[test]
+fn a_mistyped_pool_is_recognised_and_another_name_is_not() {
+    let five = Topology::parse(include_str!("five.toml")).unwrap();
+    let like = |name: &str| five.pool_like(&fqdn(name)).map(Fqdn::as_str);
+    assert_eq!(like("eats.contoso.example"), Some("east.contoso.example"));
+    assert_eq!(like("east.contoso.test"), Some("east.contoso.example"));
+    assert_eq!(like("edge2.contoso.example"), Some("edge1.contoso.example"));
+    assert_eq!(like("voice.contoso.example"), None);
+}

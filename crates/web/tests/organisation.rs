@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use web::admin::{
-    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Client, ClientError, Created, Decision, Member, Organisation, Password,
-    Problem, PublishedTopology, SOCKET, Socket, Spread, Status, User, serve,
+    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Client, ClientError, Created, Decision, Judgement, Member, Organisation,
+    Password, Problem, PublishedTopology, SOCKET, Socket, Spread, Status, User, serve,
 };
 use web::{Answer, Limits};
 
@@ -71,8 +71,8 @@ fn published(version: u64) -> PublishedTopology {
 }
 
 impl Organisation for Desk {
-    fn add_server(&self, name: Fqdn, role: String, pool: Option<Fqdn>) -> Answer<'_, Result<Added, Problem>> {
-        let pool = pool.map_or("its own".into(), |pool| pool.to_string());
+    fn add_server(&self, name: Fqdn, role: String, pool: Option<Fqdn>, new_pool: bool) -> Answer<'_, Result<Added, Problem>> {
+        let pool = format!("{}{}", if new_pool { "new " } else { "" }, pool.map_or("its own".into(), |pool| pool.to_string()));
         let added = Added { join: Password::new("verbund-join:v1:secret"), version: 2, expires: "2027-01-16T08:00:00Z".into() };
         self.hears(format!("add {name} {role} {pool}"), added)
     }
@@ -81,6 +81,9 @@ impl Organisation for Desk {
     }
     fn publish(&self, document: String) -> Answer<'_, Result<Spread, Problem>> {
         self.hears(format!("publish {}", document.len()), Spread::default())
+    }
+    fn judge(&self, document: String) -> Answer<'_, Result<Judgement, Problem>> {
+        self.hears(format!("judge {}", document.len()), Judgement { obstacles: vec!["no".into()] })
     }
     fn topology(&self, version: Option<u64>) -> Answer<'_, Result<PublishedTopology, Problem>> {
         self.hears(format!("topology {version:?}"), published(version.unwrap_or(9)))
@@ -129,13 +132,14 @@ fn fqdn(text: &str) -> Fqdn {
 async fn what_the_command_asks_is_what_the_authority_hears() {
     let (_data, desk, client) = running(true).await;
     let (fe2, pool) = (fqdn("fe2.verbund.test"), fqdn("pool.verbund.test"));
-    let added = client.add_server(&fe2, "front-end", Some(&pool)).await.unwrap();
+    let added = client.add_server(&fe2, "front-end", Some(&pool), true).await.unwrap();
     assert_eq!(added.join.expose(), "verbund-join:v1:secret");
     assert!(!format!("{added:?}").contains("secret"), "a join string is a secret");
-    client.add_server(&fe2, "director", None).await.unwrap();
+    client.add_server(&fe2, "director", None, false).await.unwrap();
     client.add_user(&UserName::parse("carol").unwrap(), None, Some(&pool)).await.unwrap();
     assert_eq!(client.remove_server(&fe2).await.unwrap().version, Some(3));
     client.publish("x".repeat(1 << 20)).await.unwrap();
+    assert_eq!(client.judge("x".repeat(1 << 20)).await.unwrap().obstacles, ["no"]);
     assert_eq!(client.topology(None).await.unwrap().version, 9);
     assert_eq!(client.topology(Some(4)).await.unwrap().version, 4);
     assert_eq!(client.history(7).await.unwrap().len(), 2);
@@ -149,8 +153,8 @@ async fn what_the_command_asks_is_what_the_authority_hears() {
     let heard = desk.heard.lock().unwrap().join(", ");
     assert_eq!(
         heard,
-        "add fe2.verbund.test front-end pool.verbund.test, add fe2.verbund.test director its own, user carol at pool.verbund.test, \
-         remove fe2.verbund.test, publish 1048576, topology None, topology Some(4), history 7, members, revoke fe2.verbund.test, \
+        "add fe2.verbund.test front-end new pool.verbund.test, add fe2.verbund.test director its own, user carol at pool.verbund.test, \
+         remove fe2.verbund.test, publish 1048576, judge 1048576, topology None, topology Some(4), history 7, members, revoke fe2.verbund.test, \
          ledger 5, sign fe2.verbund.test CSR, audit 3, verify 12:0af3"
     );
 }
@@ -160,9 +164,10 @@ async fn a_server_that_is_no_authority_says_so_to_each_question() {
     let (_data, desk, client) = running(false).await;
     let fe2 = fqdn("fe2.verbund.test");
     for refused in [
-        client.add_server(&fe2, "front-end", None).await.map(drop),
+        client.add_server(&fe2, "front-end", None, false).await.map(drop),
         client.remove_server(&fe2).await.map(drop),
         client.publish(String::new()).await.map(drop),
+        client.judge(String::new()).await.map(drop),
         client.topology(None).await.map(drop),
         client.history(1).await.map(drop),
         client.members().await.map(drop),

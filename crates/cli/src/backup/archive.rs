@@ -196,7 +196,8 @@ mod tests {
     }
 
     fn list(files: &[(String, Vec<u8>)]) -> Contents {
-        let entry = |(name, content): &(String, Vec<u8>)| Entry { name: name.clone(), bytes: content.len() as u64, sha256: Hash::of(content) };
+        let entry =
+            |(name, content): &(String, Vec<u8>)| Entry { name: name.clone(), bytes: content.len() as u64, sha256: Hash::of(content) };
         let about = About {
             made_at: String::new(),
             made_at_seconds: 0,

@@ -200,7 +200,7 @@ impl Organisation {
             publish_if_new(&store, &layout, &topology, now).await?;
             let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
             let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
-            let certificate = current_certificate(&layout, ca.authority(), &topology, &manifest.server_name, &store, now).await?;
+            let certificate = current_certificate(&layout, ca.authority(), &holdings, &manifest.server_name, &store, now).await?;
             Ok((ca, holdings, certificate, store.users().await?))
         };
         let (ca, holdings, certificate, users) = or_close(&store, opened).await?;
@@ -342,11 +342,12 @@ async fn publish_if_new(store: &Embedded, layout: &Layout, topology: &Topology, 
 async fn current_certificate(
     layout: &Layout,
     authority: &Authority,
-    topology: &Topology,
+    holdings: &Holdings,
     server: &Fqdn,
     store: &Embedded,
     now: SystemTime,
 ) -> anyhow::Result<ServerCertificate> {
+    let topology = holdings.topology();
     let loaded = ServerCertificate::load(layout);
     if let Ok(certificate) = &loaded
         && let Some(leaf) = certificate.chain.first()
@@ -355,7 +356,7 @@ async fn current_certificate(
         check_time("server", leaf, now)?;
     }
     let reason = match loaded {
-        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, server, now) {
+        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, holdings.lists(), server, now) {
             None => return Ok(certificate),
             Some(reason) => reason.to_string(),
         },

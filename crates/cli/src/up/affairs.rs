@@ -8,7 +8,7 @@ use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, LeftBehind, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{self, Added, Certificate, Chain, Judgement, LeftBehind, Organisation, Problem, PublishedTopology, rfc3339},
 };
 
 use super::desk::{Desk, certificate, to_the_end};
@@ -21,7 +21,9 @@ pub(super) fn problem(fault: Fault) -> Problem {
             Problem::conflict(fault.to_string(), format!("to change the password: verbund user password {name}"))
         }
         Fault::Store(store::Error::NoSuchUser(_)) => Problem::not_found(fault.to_string(), "verbund user list shows those there are"),
-        Fault::NoSuchServer(_) | Fault::NoCertificate(_) | Fault::NoSuchPool(_) => Problem::not_found(fault.to_string(), ""),
+        Fault::NoSuchServer(_) | Fault::NoCertificate(_) | Fault::NoSuchPool(_) | Fault::UnknownPool { .. } => {
+            Problem::not_found(fault.to_string(), "")
+        }
         Fault::Topology(_)
         | Fault::Edit(_)
         | Fault::Version { .. }
@@ -30,6 +32,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Homeless { .. }
         | Fault::NoHome(_)
         | Fault::OtherRoles { .. }
+        | Fault::OtherPool { .. }
+        | Fault::MembersRefuse(_)
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
@@ -47,6 +51,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Signed(_)
         | Fault::Randomness(_)
         | Fault::Key(_)
+        | Fault::Responder(_)
         | Fault::Store(_)
         | Fault::Damaged(_) => Problem::unavailable(fault.to_string(), ""),
     }
@@ -81,6 +86,8 @@ fn role(text: &str) -> Result<Role, Problem> {
 fn member(known: &::authority::Known, in_force_here: u64, now: SystemTime) -> admin::Member {
     let in_force = known.in_force.clone().unwrap_or_default();
     let state = match (known.is_member, known.is_expected, known.is_here) {
+        // Also for the moment in which it is on the line still.
+        _ if known.is_revoked => "revoked",
         (false, ..) => "listed",
         (true, true, _) => "expected",
         (true, false, true) => "joined",
@@ -91,6 +98,7 @@ fn member(known: &::authority::Known, in_force_here: u64, now: SystemTime) -> ad
         roles: known.roles.iter().map(Role::to_string).collect(),
         state: state.to_owned(),
         topology: in_force.topology,
+        topology_age_seconds: known.topology_published_at.and_then(|at| now.duration_since(at).ok()).map(|age| age.as_secs()),
         lag: in_force_here.saturating_sub(in_force.topology),
         bundle: in_force.bundle,
         seen_seconds_ago: known.seen_at.and_then(|at| now.duration_since(at).ok()).map(|ago| ago.as_secs()),
@@ -110,10 +118,10 @@ impl Desk {
 }
 
 impl Organisation for Desk {
-    fn add_server(&self, name: Fqdn, as_role: String, pool: Option<Fqdn>) -> Answer<'_, Result<Added, Problem>> {
+    fn add_server(&self, name: Fqdn, as_role: String, pool: Option<Fqdn>, new_pool: bool) -> Answer<'_, Result<Added, Problem>> {
         let desk = self.clone();
         to_the_end(async move {
-            let new = NewServer { name, role: role(&as_role)?, pool };
+            let new = NewServer { name, role: role(&as_role)?, pool, new_pool };
             let added = desk.at_authority()?.add_server(&new).await.map_err(problem)?;
             let join = admin::Password::new(added.join.expose().as_str());
             Ok(Added { join, version: added.version, expires: rfc3339(added.expires) })
@@ -128,6 +136,13 @@ impl Organisation for Desk {
     fn publish(&self, document: String) -> Answer<'_, Result<admin::Spread, Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.at_authority()?.publish(&document).await.map(spread).map_err(problem) })
+    }
+
+    fn judge(&self, document: String) -> Answer<'_, Result<Judgement, Problem>> {
+        Box::pin(async move {
+            let obstacles = self.at_authority()?.obstacles_to(&document).await.map_err(problem)?;
+            Ok(Judgement { obstacles: obstacles.iter().map(Fault::to_string).collect() })
+        })
     }
 
     fn topology(&self, version: Option<u64>) -> Answer<'_, Result<PublishedTopology, Problem>> {

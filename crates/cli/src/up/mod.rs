@@ -6,6 +6,7 @@ mod door;
 mod figures;
 mod renewal;
 mod serve;
+mod staples;
 mod summary;
 
 use std::{

@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{
-    Added, AuditLink, AuditVerdict, BackupNote, Certificate, Chain, Created, Decision, Document, LeftBehind, Member, NewPassword,
-    NewServer, NewUser, Noted, Password, Problem, PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
+    Added, AuditLink, AuditVerdict, BackupNote, Certificate, Chain, Created, Decision, Document, Judgement, LeftBehind, Member,
+    NewPassword, NewServer, NewUser, Noted, Password, Problem, PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
 };
 
 /// How long a server may take for an answer; its own limit is shorter.
@@ -118,8 +118,8 @@ impl Client {
     }
 
     /// See [`Organisation::add_server`](super::Organisation::add_server); so with the others.
-    pub async fn add_server(&self, name: &Fqdn, role: &str, pool: Option<&Fqdn>) -> Result<Added, ClientError> {
-        let server = NewServer { name: name.to_string(), role: role.to_owned(), pool: pool.map(Fqdn::to_string) };
+    pub async fn add_server(&self, name: &Fqdn, role: &str, pool: Option<&Fqdn>, new_pool: bool) -> Result<Added, ClientError> {
+        let server = NewServer { name: name.to_string(), role: role.to_owned(), pool: pool.map(Fqdn::to_string), new_pool };
         self.read(Method::POST, "/servers", Some(server)).await
     }
 
@@ -141,6 +141,11 @@ impl Client {
     /// Signs and publishes a topology.
     pub async fn publish(&self, document: String) -> Result<Spread, ClientError> {
         self.read(Method::POST, "/topology", Some(Document { document })).await
+    }
+
+    /// Asks why a topology could not be published now.
+    pub async fn judge(&self, document: String) -> Result<Judgement, ClientError> {
+        self.read(Method::POST, "/topology/judgement", Some(Document { document })).await
     }
 
     /// The topology of this version, or the one in force.

@@ -22,8 +22,8 @@ pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
 pub use records::{
-    Added, Certificate, Chain, Connection, Created, Decision, Document, Member, NewPassword, NewServer, NewUser, PublishedTopology,
-    Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
+    Added, Certificate, Chain, Connection, Created, Decision, Document, Judgement, Member, NewPassword, NewServer, NewUser,
+    PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
 };
 pub use socket::{SOCKET, Socket, SocketError, serve};
 
@@ -71,14 +71,17 @@ pub trait Admin: Send + Sync + 'static {
 
 /// What only the authority can do.
 pub trait Organisation: Send + Sync {
-    /// Lists a server as expected and opens a ticket for it; 409 when it is listed already and has joined.
-    fn add_server(&self, name: Fqdn, role: String, pool: Option<Fqdn>) -> Answer<'_, Result<Added, Problem>>;
+    /// Lists a server as expected and opens a ticket for it. A pool that is unknown is made only if `new_pool`; else 404.
+    fn add_server(&self, name: Fqdn, role: String, pool: Option<Fqdn>, new_pool: bool) -> Answer<'_, Result<Added, Problem>>;
 
     /// Takes a server out of the topology and publishes; its connections are cut (row N15).
     fn remove_server(&self, name: Fqdn) -> Answer<'_, Result<Spread, Problem>>;
 
     /// Signs and publishes a topology.
     fn publish(&self, document: String) -> Answer<'_, Result<Spread, Problem>>;
+
+    /// Why a topology could not be published now; changes nothing.
+    fn judge(&self, document: String) -> Answer<'_, Result<Judgement, Problem>>;
 
     /// The topology of this version, or the one in force; 404 when there is none.
     fn topology(&self, version: Option<u64>) -> Answer<'_, Result<PublishedTopology, Problem>>;

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Password;
+use crate::control::RefusedDocument;
 
 /// A user.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -167,6 +168,9 @@ pub struct NewServer {
     /// The pool that it joins; left out, one of its own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// Whether that pool is made if there is none.
+    #[serde(default)]
+    pub new_pool: bool,
 }
 
 /// A server that was added: the one string that lets it join. The only answer with a ticket in it.
@@ -200,6 +204,13 @@ pub struct Revocation {
 pub struct Document {
     /// The text.
     pub document: String,
+}
+
+/// Whether a topology could be published now.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Judgement {
+    /// Why the authority or members would refuse it, each with its cure; empty if they would not.
+    pub obstacles: Vec<String>,
 }
 
 /// A topology as it was published.
@@ -244,10 +255,14 @@ pub struct Member {
     pub name: String,
     /// Its roles, as the topology writes them.
     pub roles: Vec<String>,
-    /// `joined`, `expected` (it has a ticket and did not come yet), `away` (it came before and is silent).
+    /// `joined`, `expected` (it has a ticket and did not come yet), `away` (it came before and is silent), `revoked` (its certificates
+    /// were; it needs a new ticket).
     pub state: String,
     /// The version of the topology in force there; 0 while nothing is known.
     pub topology: u64,
+    /// How long ago that version was published, in seconds; `null` while nothing is known.
+    #[serde(default)]
+    pub topology_age_seconds: Option<u64>,
     /// By how many versions it lags.
     pub lag: u64,
     /// The sequence of the trust bundle.
@@ -258,9 +273,9 @@ pub struct Member {
     pub certificate_until: String,
     /// Of its program.
     pub version: String,
-    /// What it refused lately, and why.
+    /// What it refused and has had no better one of since (row N29).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<String>,
+    pub refused: Vec<RefusedDocument>,
 }
 
 /// A chain that was issued for a request.

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Added, Admin, AuditLink, AuditVerdict, BackupNote, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document,
-    LeftBehind, Member, NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User,
-    VERSION,
+    Judgement, LeftBehind, Member, NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread,
+    Status, User, VERSION,
 };
 use crate::{Limits, connection};
 
@@ -44,6 +44,7 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/servers/{name}", delete(remove_server))
         .route("/servers/{name}/certificate", post(sign))
         .route("/topology", get(topology).post(publish))
+        .route("/topology/judgement", post(judge))
         .route("/topology/history", get(history))
         .route("/topology/{version}", get(topology_at))
         .route("/ledger", get(ledger))
@@ -102,9 +103,9 @@ async fn members(State(desk): State<Desk>) -> Result<Json<Vec<Member>>, Problem>
 }
 
 async fn add_server(State(desk): State<Desk>, request: Request) -> Result<(StatusCode, Json<Added>), Problem> {
-    let NewServer { name, role, pool } = read(request, desk.body_bytes_max).await?;
+    let NewServer { name, role, pool, new_pool } = read(request, desk.body_bytes_max).await?;
     let pool = pool.map(|pool| host_name(&pool)).transpose()?;
-    let added = desk.admin.authority()?.add_server(host_name(&name)?, role, pool).await?;
+    let added = desk.admin.authority()?.add_server(host_name(&name)?, role, pool, new_pool).await?;
     Ok((StatusCode::CREATED, Json(added)))
 }
 
@@ -129,6 +130,11 @@ async fn topology_at(State(desk): State<Desk>, Path(version): Path<u64>) -> Resu
 async fn publish(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
     let Document { document } = read(request, DOCUMENT_BYTES_MAX).await?;
     desk.admin.authority()?.publish(document).await.map(Json)
+}
+
+async fn judge(State(desk): State<Desk>, request: Request) -> Result<Json<Judgement>, Problem> {
+    let Document { document } = read(request, DOCUMENT_BYTES_MAX).await?;
+    desk.admin.authority()?.judge(document).await.map(Json)
 }
 
 async fn history(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<PublishedTopology>>, Problem> {

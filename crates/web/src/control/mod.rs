@@ -18,7 +18,7 @@ use pki::Fqdn;
 use tokio::sync::mpsc;
 
 pub use client::{ControlClient, ControlError, Feed, LINE_BYTES_MAX};
-pub use records::{CredentialRecord, Held, Hello, InForce, ListInForce, MemberListeners, Shown, Update, UserRecord};
+pub use records::{CredentialRecord, Held, Hello, InForce, ListInForce, MemberListeners, RefusedDocument, Shown, Update, UserRecord};
 pub(crate) use routes::router;
 
 use crate::Answer;

@@ -56,15 +56,27 @@ pub struct InForce {
     pub users: u64,
     /// The revocation lists.
     pub lists: Vec<ListInForce>,
-    /// What was not taken, and why: a document that is damaged, older, or signed by somebody else (row N29).
+    /// What was not taken and has not been followed by a better one: damaged, older, or signed by somebody else (row N29).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<String>,
+    pub refused: Vec<RefusedDocument>,
     /// Serial number of the certificate it shows, in hexadecimal.
     pub serial: String,
     /// When that certificate ends, RFC 3339.
     pub not_after: String,
     /// How many open connections the latest change cut.
     pub cut: u64,
+}
+
+/// A document that a member did not take; the last good one stays in force there.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RefusedDocument {
+    /// `topology`, `bundle`, `revocation lists` or `users`.
+    pub document: String,
+    /// Why, with the cure.
+    pub reason: String,
+    /// When, RFC 3339.
+    pub at: String,
 }
 
 /// A revocation list in force at a member.
@@ -122,6 +134,19 @@ pub enum Update {
     /// Something that a newer authority says: passed over.
     #[serde(other)]
     Unknown,
+}
+
+impl Update {
+    /// How what it carries is called in a [`RefusedDocument`]; `None` where nothing can be refused.
+    pub fn document(&self) -> Option<&'static str> {
+        match self {
+            Self::Topology { .. } => Some("topology"),
+            Self::Bundle { .. } => Some("bundle"),
+            Self::RevocationLists { .. } => Some("revocation lists"),
+            Self::Users { .. } => Some("users"),
+            Self::Renew | Self::Show | Self::Heartbeat | Self::Unknown => None,
+        }
+    }
 }
 
 /// What a member holds, as it was signed: proof of what the authority published, for one that has forgotten it.
