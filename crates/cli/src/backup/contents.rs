@@ -1,7 +1,5 @@
 //! What a backup says of itself, and which files may be in one.
 
-use std::path::{Component, Path};
-
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +17,8 @@ const FILES_MAX: usize = 256;
 pub(super) const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Files beside the folders.
 const ALONE: [&str; 5] = [Layout::MANIFEST, Layout::TOPOLOGY, Layout::CA, Layout::CA_PASSPHRASE, Layout::STATE];
+/// How many parts the name of a file has at most.
+pub(super) const DEPTH_MAX: usize = 3;
 /// Folders whose files are taken.
 pub(super) const FOLDERS: [&str; 2] = ["ca", "server"];
 
@@ -94,16 +94,18 @@ impl Contents {
 
 /// Whether this is the name of a file that a backup may hold.
 pub(super) fn is_ours(name: &str) -> bool {
-    let parts: Vec<Component<'_>> = Path::new(name).components().collect();
-    let is_plain = |text: &str| !text.starts_with('.') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let parts: Vec<&str> = name.split('/').collect();
     match *parts {
-        [Component::Normal(_)] => ALONE.contains(&name),
-        [Component::Normal(folder), Component::Normal(file)] => {
-            let (Some(folder), Some(file)) = (folder.to_str(), file.to_str()) else { return false };
-            FOLDERS.contains(&folder) && is_plain(file) && name == format!("{folder}/{file}")
-        }
-        _ => false,
+        [alone] => ALONE.contains(&alone),
+        // CAs that replace one another have folders of their own.
+        [folder, ref inner @ ..] => FOLDERS.contains(&folder) && inner.len() < DEPTH_MAX && inner.iter().all(|part| is_plain(part)),
+        [] => false,
     }
+}
+
+fn is_plain(part: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !part.is_empty() && !part.starts_with('.') && part.bytes().all(is_fine)
 }
 
 /// Files beside the folders, without the state file, which is copied in its own way.
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_the_directory() {
-        for good in ["ca/root.pem", "server/key.pem", "topology.toml", "state.sqlite", "ca-passphrase"] {
+        for good in ["ca/root.pem", "ca/next/root.key", "server/key.pem", "topology.toml", "state.sqlite", "ca-passphrase"] {
             assert!(is_ours(good), "{good}");
         }
         for bad in [
@@ -167,7 +169,9 @@ mod tests {
             "ca//x",
             "./topology.toml",
             "ca",
-            "ca/a/b",
+            "ca/a/b/c",
+            "ca/a/../b",
+            "ca/../../b",
             "ca/.x",
             "other/x",
             "other",

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     archive::{Hash, hash_of},
-    contents::{About, Contents, Entry, FILE_BYTES_MAX, FOLDERS, alone, is_ours},
+    contents::{About, Contents, DEPTH_MAX, Entry, FILE_BYTES_MAX, FOLDERS, alone, is_ours},
 };
 use crate::{
     files,
@@ -120,15 +120,7 @@ fn complete(about: About, files: Files, state: Copy) -> anyhow::Result<Snapshot>
 fn read(layout: &Layout) -> anyhow::Result<Files> {
     let mut names: Vec<String> = alone().filter(|name| layout.file(name).exists()).map(str::to_owned).collect();
     for folder in FOLDERS {
-        let listed = fs::read_dir(layout.file(folder)).with_context(|| format!("cannot read {}", layout.file(folder).display()))?;
-        for entry in listed {
-            let entry = entry?;
-            let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
-            // Half written ones are nobody's.
-            if entry.file_type()?.is_file() && !name.ends_with(".new") && is_ours(&name) {
-                names.push(name);
-            }
-        }
+        find(layout, folder, DEPTH_MAX - 1, &mut names)?;
     }
     names.sort();
     let mut files = Vec::new();
@@ -139,6 +131,24 @@ fn read(layout: &Layout) -> anyhow::Result<Files> {
         files.push((name, Zeroizing::new(fs::read(&path).with_context(cannot)?)));
     }
     Ok(files)
+}
+
+/// The names of all files below a folder, so many folders deep.
+fn find(layout: &Layout, folder: &str, depth: usize, names: &mut Vec<String>) -> anyhow::Result<()> {
+    let path = layout.file(folder);
+    for entry in fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))? {
+        let entry = entry?;
+        let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 1 {
+            find(layout, &name, depth - 1, names)?;
+        }
+        // Half written ones are nobody's.
+        if kind.is_file() && !name.ends_with(".new") && is_ours(&name) {
+            names.push(name);
+        }
+    }
+    Ok(())
 }
 
 /// Copies the state file; gives the version of the topology in it and the end of its audit log.

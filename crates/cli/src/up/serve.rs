@@ -100,7 +100,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
         () = signals.told_to_end() => process::exit(FORCED),
     }
     if let Place::Authority(authority) = &place
-        && let Err(error) = authority.checkpoint(SystemTime::now()).await
+        && let Err(error) = authority.last_checkpoint(SystemTime::now()).await
     {
         tracing::warn!(%error, "the end of the audit log was not signed");
     }
