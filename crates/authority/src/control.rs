@@ -66,18 +66,17 @@ impl Authority {
     async fn note(&self, peer: &Fqdn, mut in_force: InForce) -> Result<(), ControlFault> {
         check_member(self.member.holdings().topology(), peer)?;
         shorten(&mut in_force.refused);
-        let before = self.hub.seen(peer).map(|seen| seen.in_force);
-        let news = before.as_ref() != Some(&in_force);
         let now = SystemTime::now();
-        // It is said again with every heartbeat, and is told once.
-        for refused in in_force.refused.iter().filter(|one| before.as_ref().is_none_or(|before| !before.refused.contains(one))) {
-            tracing::warn!(server = %peer, document = refused.document, reason = refused.reason, "a member refused a document");
-        }
         self.hub.report(peer, in_force.clone(), now);
         if self.is_behind(&in_force) || self.is_recovering() {
             self.hub.ask_to_show(peer);
         }
-        if news && let Err(error) = self.store.report(&self.report_of(peer, &in_force, now)).await {
+        // The same is said again with every heartbeat; and a hostile member says something else each time.
+        let Some(before) = self.hub.take_news(peer) else { return Ok(()) };
+        for refused in in_force.refused.iter().filter(|one| before.as_ref().is_none_or(|before| !before.refused.contains(one))) {
+            tracing::warn!(server = %peer, document = refused.document, reason = refused.reason, "a member refused a document");
+        }
+        if let Err(error) = self.store.report(&self.report_of(peer, &in_force, now)).await {
             tracing::warn!(server = %peer, %error, "a member's report was not kept");
         }
         Ok(())

@@ -5,12 +5,14 @@
 
 mod checkpoints;
 mod control;
+mod copy;
 mod documents;
 mod enrolment;
 mod fault;
 mod generation;
 mod hub;
 mod inquiries;
+mod lists;
 mod publish;
 mod published;
 mod recovery;
@@ -20,19 +22,19 @@ mod upkeep;
 mod users;
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use member::Member;
-use pki::{Fingerprint, Fqdn};
+use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
 pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
+pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
 pub use generation::Generation;
@@ -79,8 +81,8 @@ pub struct Authority {
     changing: AsyncMutex<()>,
     /// While this authority, put back from a backup, waits for what members hold.
     recovery: Mutex<Option<recovery::Recovery>>,
-    /// Which ticket a certificate that was issued and not fetched yet was issued for.
-    unfetched: Mutex<HashMap<Fingerprint, String>>,
+    /// What was due and could not be done.
+    troubles: Mutex<Vec<String>>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -98,7 +100,7 @@ impl Authority {
             inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
             recovery: Mutex::default(),
-            unfetched: Mutex::default(),
+            troubles: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })
@@ -120,10 +122,6 @@ impl Authority {
     #[must_use]
     pub fn store(&self) -> &Embedded {
         &self.store
-    }
-
-    fn unfetched(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, String>> {
-        self.unfetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those who have to put changes into force: every listed member that has joined and was not cut off since.

@@ -19,11 +19,13 @@ use member::Holdings;
 use pki::{
     Bundle, CertificateDer, DocumentKind, Fingerprint, Fqdn, HeldBundle, Purpose, Revocation, RevocationList, Serial, read_signed, verify,
 };
-use store::{Actor, AuditLog as _, Event, IssuanceLedger as _, Reason, RevocationListStore as _, Role, TopologyStore as _, Version};
+use store::{
+    Actor, AuditLog as _, Bundles as _, Event, IssuanceLedger as _, Reason, RevocationListStore as _, Role, TopologyStore as _, Version,
+};
 use topology::{Listeners, SignedTopology};
 use web::control::{Held, InForce, Shown, Update};
 
-use crate::{Authority, Ca, Fault, generation::Lister, publish::Change};
+use crate::{Authority, Ca, Fault, copy, generation::Lister, publish::Change};
 
 /// How many certificates of its own a member may show.
 const CERTIFICATES_MAX: usize = 4;
@@ -246,8 +248,9 @@ impl Authority {
         }
         self.member.take(&Update::Topology { document: text.to_owned() }, now).await?;
         self.store.publish(signed.document(), Some(text), Version(version), Some(Version(before.version())), now).await?;
+        let before_document = self.store.at(Version(before.version())).await?.map(|published| published.document);
+        copy::show(&self.copy, signed.document(), before_document.as_deref());
         self.follow(change, &before, signed.topology(), Actor::Server, now).await?;
-        self.show(signed.document());
         Ok(Some(version))
     }
 
@@ -333,7 +336,8 @@ impl Authority {
         let ours = *self.member.holdings().held_bundle();
         let highest = shown.filter(|shown| shown.sequence > ours.sequence).unwrap_or(ours);
         let before = HeldBundle { sequence: highest.sequence.saturating_add(1), digest: Fingerprint::of(b"") };
-        let bundle = ca.sign_bundle(&self.store, Some(&before), now).await?;
+        let (bundle, sequence) = ca.sign_bundle(&self.store, Some(&before), now).await?;
+        self.store.publish_bundle(&bundle, sequence, now).await?;
         self.member.take(&Update::Bundle { document: bundle }, now).await?;
         Ok(())
     }

@@ -5,7 +5,7 @@
 mod world;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -105,7 +105,7 @@ impl web::Gate for Gate {
         judge(&self.policy.current(), contact, chain, SystemTime::now()).verdict
     }
 
-    fn expects(&self, _address: std::net::IpAddr) -> bool {
+    fn expects(&self, _address: IpAddr) -> bool {
         false
     }
 
@@ -153,7 +153,7 @@ async fn join(world: &World, authority: SocketAddr, dir: &tempfile::TempDir) -> 
     // Nobody calls it there.
     let [sip, servers, https] = [5061, 5062, 8443].map(|port| Some(([127, 0, 0, 2], port).into()));
     let about = About { listeners: web::control::MemberListeners { sip, servers, https }, authority };
-    let agent = Agent::new(Arc::clone(&member), about, tls, mpsc::channel(1).0, || None);
+    let agent = Agent::new(Arc::clone(&member), about, tls, mpsc::channel(1).0, || (String::new(), String::new()));
     tokio::spawn(agent.run());
     member
 }

@@ -101,7 +101,8 @@ async fn what_bears_another_signature_says_nothing() {
 async fn revocations_are_added_up_whatever_the_numbers_say() {
     let (world, applicant, _dir, _marker) = recovering().await;
     let now = SystemTime::now();
-    let issuing = world.ca.authority().servers();
+    let ca = world.authority.ca();
+    let issuing = ca.authority().servers();
     let list = |serials: &[&Serial], number| {
         let entry = |serial: &&Serial| RevokedCertificate { serial: (*serial).clone(), at: now, reason: RevocationReason::Unspecified };
         issuing.revocation_list(&serials.iter().map(entry).collect::<Vec<_>>(), number, now).unwrap()

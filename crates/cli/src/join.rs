@@ -3,7 +3,15 @@
 //! The root is believed because its fingerprint stands in the string; everything else is believed because of the root. The key is
 //! made here and stays here (P5).
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    env,
+    io::{self, Write as _},
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    process::Command,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use member::{Believed, Holdings, JoinString};
@@ -14,6 +22,7 @@ use web::{
     client::{Target, acme, root::fetch_root},
     control::{ControlClient, Held, Hello, MemberListeners, Update},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     args, log,
@@ -22,7 +31,7 @@ use crate::{
         membership::{Joined, MemberManifest},
     },
     ports::{Ports, Taken},
-    up,
+    secrets, up,
 };
 
 /// Joins, then serves until SIGTERM or Ctrl-C.
@@ -33,7 +42,7 @@ pub(crate) fn run(data: &args::Data, args: &args::Join) -> anyhow::Result<()> {
     log::start(args.serving.log_format)?;
     let is_usual = data.data.is_none();
     let data = up::data_dir(data)?;
-    let string: JoinString = read(&args.string)?.parse()?;
+    let string: JoinString = read(args.string.as_deref())?.parse()?;
     up::block_on(async {
         match organisation::find(&data)? {
             Found::Nothing => {}
@@ -54,14 +63,27 @@ pub(crate) fn run(data: &args::Data, args: &args::Join) -> anyhow::Result<()> {
     })
 }
 
-/// The string itself, or a line of standard input: arguments can be seen by others on this machine.
-fn read(string: &str) -> anyhow::Result<zeroize::Zeroizing<String>> {
-    if string != "-" {
-        return Ok(zeroize::Zeroizing::new(string.to_owned()));
+/// The string itself, or a line of standard input.
+fn read(string: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+    match string {
+        Some(string) if string != "-" => {
+            out_of_sight(string)?;
+            Ok(Zeroizing::new(string.to_owned()))
+        }
+        Some(_) | None => secrets::line("Join string: ", JoinString::BYTES_MAX).context("no join string: give it as the argument"),
     }
-    let mut line = zeroize::Zeroizing::new(String::new());
-    std::io::stdin().read_line(&mut line).context("cannot read the join string from standard input")?;
-    Ok(line)
+}
+
+/// Arguments can be seen by everybody on this machine, and whoever sees the string first can use it: this process begins anew
+/// with the string on its standard input. Returns where that cannot be; the string is good all the same.
+fn out_of_sight(string: &str) -> anyhow::Result<()> {
+    let (reader, mut writer) = io::pipe().context("cannot make a pipe")?;
+    writer.write_all(string.as_bytes())?;
+    drop(writer);
+    let arguments = env::args_os().skip(1).map(|argument| if argument == *string { "-".into() } else { argument });
+    let error = Command::new(env::current_exe()?).args(arguments).stdin(reader).exec();
+    tracing::debug!(%error, "the join string can be seen among this machine's processes");
+    Ok(())
 }
 
 fn tls(anchors: Anchors, revocation: Revocation, identity: Option<ClientIdentity<'_>>) -> anyhow::Result<Arc<ClientConfig>> {

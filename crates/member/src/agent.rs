@@ -2,6 +2,9 @@
 //!
 //! While it is there every change arrives within moments and is acknowledged when it is in force. While it is not, the server
 //! goes on with what it holds (storage rule: authority down harms nobody for as long as lists and certificates last).
+//!
+//! Who was revoked hears nothing over the line any more, for it is cut first. So the lists are looked at as soon as the line is lost,
+//! and a server that finds itself on one serves nobody until it has another certificate (row N5).
 
 use std::{
     net::SocketAddr,
@@ -9,21 +12,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pki::{CertificateDer, Fqdn};
+use pki::Fqdn;
 use rustls::ClientConfig;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use topology::Role;
-use trust::Refusal;
+use trust::{Refusal, tls::ServerIdentity};
 use web::{
     admin::rfc3339,
     client::Target,
     control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Shown, Update},
 };
 
-use crate::{Member, catch_up};
+use crate::{Holdings, Member, catch_up};
 
 /// How long to wait before the authority is called again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -46,8 +49,8 @@ pub struct Agent {
     tls: Arc<ClientConfig>,
     /// Told when the authority wants our certificate renewed.
     renew: mpsc::Sender<()>,
-    /// The certificate that is shown at this moment.
-    certificate: Box<dyn Fn() -> Option<CertificateDer<'static>> + Send + Sync>,
+    /// What this server shows.
+    identity: Arc<ServerIdentity>,
     /// How many calls in a row came to nothing: each further one goes to the next address.
     failed: usize,
     /// When to ask for what the line does not bring; `None` while it is there.
@@ -66,22 +69,22 @@ enum Ended {
 }
 
 impl Agent {
-    /// An agent that calls with `tls`; `certificate` gives that which the server shows.
-    pub fn new(
+    /// An agent that calls with `tls`, of a server that shows `identity`.
+    pub const fn new(
         member: Arc<Member>,
         about: About,
         tls: Arc<ClientConfig>,
         renew: mpsc::Sender<()>,
-        certificate: impl Fn() -> Option<CertificateDer<'static>> + Send + Sync + 'static,
+        identity: Arc<ServerIdentity>,
     ) -> Self {
-        Self { member, about, tls, renew, certificate: Box::new(certificate), failed: 0, ask_at: None }
+        Self { member, about, tls, renew, identity, failed: 0, ask_at: None }
     }
 
     /// Calls until the task is ended; never gives up.
     pub async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
+        self.catch_up().await;
         loop {
-            self.catch_up().await;
             let began = Instant::now();
             let ended = match self.call().await {
                 Ok(never) => match never {},
@@ -92,8 +95,11 @@ impl Agent {
                 backoff = BACKOFF_MIN;
             }
             self.failed = self.failed.wrapping_add(1);
-            self.ask_at.get_or_insert(began);
+            // What cut us off acts a moment before it is shown to all, so in the beginning it is asked for with every call.
+            let is_news = backoff < BACKOFF_MAX;
+            self.ask_at = self.ask_at.filter(|_| !is_news).or(Some(began));
             tracing::warn!(server = %self.member.name(), reason = %ended, again_in = ?backoff, "no line to the authority; what is held stays in force");
+            self.catch_up().await;
             sleep(jittered(backoff)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -105,10 +111,14 @@ impl Agent {
     async fn catch_up(&mut self) {
         let holdings = self.member.holdings();
         let is_due = self.ask_at.is_some_and(|at| at <= Instant::now());
-        if !is_due && !holdings.has_stale_lists(SystemTime::now()) {
-            return;
+        if is_due || holdings.has_stale_lists(SystemTime::now()) {
+            self.ask(&holdings).await;
         }
-        self.ask_at = Some(Instant::now() + jittered(catch_up::refresh(&holdings)));
+        self.look_at_ourselves().await;
+    }
+
+    async fn ask(&mut self, holdings: &Holdings) {
+        self.ask_at = Some(Instant::now() + jittered(catch_up::refresh(holdings)));
         if let Err(error) = catch_up::catch_up(&self.member, self.about.authority).await {
             tracing::debug!(server = %self.member.name(), %error, "nothing could be fetched from the authority");
         }
@@ -166,12 +176,13 @@ impl Agent {
 
     /// What is refused is told with the next report; the line stays, for the next document may be better.
     async fn take(&self, update: &Update) {
-        match self.member.take(update, SystemTime::now()).await {
-            Ok(taken) if taken.changed.renew => {
-                // A renewal that is wanted already needs no second word.
-                let _ = self.renew.try_send(());
-            }
-            Ok(_) | Err(_) => {}
+        let Ok(taken) = self.member.take(update, SystemTime::now()).await else { return };
+        if taken.changed.renew {
+            // A renewal that is wanted already needs no second word.
+            let _ = self.renew.try_send(());
+        }
+        if taken.changed.trust {
+            self.look_at_ourselves().await;
         }
     }
 
@@ -183,14 +194,24 @@ impl Agent {
             topology: holdings.topology_text().text.clone(),
             bundle: holdings.bundle_text().text.clone(),
             lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect(),
-            certificates: (self.certificate)().into_iter().map(|der| der.to_vec()).collect(),
+            certificates: self.identity.chain().into_iter().take(1).map(|der| der.to_vec()).collect(),
         };
         client.show(&shown).await
     }
 
+    /// A phone knows no lists, and believes a revoked server for as long as its certificate lasts. So such a server sends
+    /// everybody away by itself and lets nobody in, until it shows another certificate; it gets one if only this one was taken back.
+    async fn look_at_ourselves(&self) {
+        let chain = self.identity.chain();
+        let Some(refusal) = self.member.revoked(&chain, SystemTime::now()) else { return };
+        tracing::error!(server = %self.member.name(), %refusal, "this server was revoked and serves nobody until it has another certificate");
+        self.identity.withdraw(&chain);
+        self.member.send_everybody_away("this server's certificate was revoked").await;
+    }
+
     fn report(&self) -> InForce {
-        let facts = (self.certificate)().as_ref().and_then(pki::facts);
-        let (serial, not_after) = facts.map(|facts| (facts.serial.to_string(), rfc3339(facts.not_after))).unwrap_or_default();
+        let shown = self.identity.chain().first().and_then(pki::facts);
+        let (serial, not_after) = shown.map(|facts| (facts.serial.to_string(), rfc3339(facts.not_after))).unwrap_or_default();
         InForce { serial, not_after, ..self.member.in_force().borrow().clone() }
     }
 }

@@ -1,16 +1,21 @@
 //! What this server holds, and that it is in force: the one place where a change of trust reaches listeners, links, open
 //! connections and users.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use net::Handle;
 use node::Node;
-use pki::{CertificateDer, Fqdn};
+use pki::{CertificateDer, Fqdn, Rejection};
 use registrar::{Directory, DirectoryFull, UserName};
 use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
-use trust::{LivePolicy, Refusal, judge_answer};
+use trust::{Contact, Listener, LivePolicy, Refusal, judge, judge_answer};
 use web::control::{Held, InForce, RefusedDocument, Update};
 
 use crate::{
@@ -18,6 +23,9 @@ use crate::{
     holdings::{Changed, Holdings, Refused},
     users::{Homed, UsersChange},
 };
+
+/// Where a question about ourselves comes from; nothing is believed because of it.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running server as a member of its organisation; the authority's own server is one too.
 pub struct Member {
@@ -130,6 +138,19 @@ impl Member {
             *in_force = InForce { cut: cut as u64, refused, ..holdings.in_force() };
         });
         Ok(Taken { changed, cut, in_force: self.in_force.borrow().clone() })
+    }
+
+    /// Whether this server, showing this chain, is one that it would not believe itself, because it was revoked: the refusal.
+    #[must_use]
+    pub fn revoked(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<Refusal> {
+        let contact = Contact { listener: Listener::Servers, source: HERE, sni: None, tls: None };
+        let refusal = judge(&self.policy.current(), contact, chain, now).verdict.err()?;
+        matches!(refusal, Refusal::Certificate(Rejection::Revoked { .. })).then_some(refusal)
+    }
+
+    /// Ends every SIP connection of this server.
+    pub async fn send_everybody_away(&self, reason: &'static str) {
+        self.handle.with(move |node: &mut Node, now| node.send_away(reason, now)).await;
     }
 
     /// The authority is told with the next report: of each kind of document the latest refusal.

@@ -18,3 +18,4 @@ mod signals;
 mod starts;
 mod token;
 mod topology;
+mod users;

@@ -8,12 +8,12 @@ use super::*;
 
 pub(crate) async fn battery<S: TopologyStore + Bundles + RevocationListStore + Members + Held>(store: &S) {
     topologies_keep_their_signature_and_history(store).await;
+    as_many_topologies_are_kept_as_there_is_a_limit(store).await;
     n29_bundles_go_forward_only(store).await;
     n29_revocation_lists_go_forward_only_each_by_itself(store).await;
     n29_held_documents_go_forward_only(store).await;
     held_documents_are_bounded(store).await;
     reports_replace_each_other(store).await;
-    n29_numbers_after_a_restore_are_above_all_before();
 }
 
 /// Follows `topologies_go_forward_only`: versions 1 and 5 are there.
@@ -30,6 +30,17 @@ async fn topologies_keep_their_signature_and_history(store: &impl TopologyStore)
     let versions = |found: Vec<store::Published>| found.iter().map(|one| one.version.0).collect::<Vec<_>>();
     assert_eq!(versions(store.history(10).await.unwrap()), [6, 5, 1]);
     assert_eq!(versions(store.history(2).await.unwrap()), [6, 5]);
+}
+
+/// A server that moves is a version each time.
+async fn as_many_topologies_are_kept_as_there_is_a_limit(store: &impl TopologyStore) {
+    let last = 6 + limits::TOPOLOGIES_KEPT_MAX as u64;
+    for version in 7..=last {
+        store.publish("moved", None, Version(version), Some(Version(version - 1)), at(9)).await.unwrap();
+    }
+    assert_eq!(store.history(usize::MAX).await.unwrap().len(), limits::TOPOLOGIES_KEPT_MAX);
+    assert!(store.at(Version(6)).await.unwrap().is_none() && store.at(Version(7)).await.unwrap().is_some());
+    assert_eq!(store.current().await.unwrap().unwrap().version, Version(last));
 }
 
 async fn n29_bundles_go_forward_only(store: &impl Bundles) {
@@ -132,11 +143,4 @@ async fn reports_replace_each_other(store: &impl Members) {
     store.forget_member(&newcomer.server).await.unwrap();
     store.forget_member(&newcomer.server).await.unwrap();
     assert_eq!(store.members().await.unwrap(), [later]);
-}
-
-fn n29_numbers_after_a_restore_are_above_all_before() {
-    assert_eq!(next_number(None, at(1_000)), 1_000);
-    assert_eq!(next_number(Some(17), at(1_000)), 1_000);
-    assert_eq!(next_number(Some(1_000), at(1_000)), 1_001);
-    assert_eq!(next_number(Some(2_000), at(1_000)), 2_001);
 }
