@@ -11,7 +11,7 @@ use web::{
     control::{Control, ControlFault, Held, Hello, InForce, RefusedDocument, Shown, Update},
 };
 
-use crate::{Authority, Fault};
+use crate::{Authority, Fault, revoke::Holder};
 
 /// How many users go into one line of the feed.
 const USERS_PER_LINE: usize = 1000;
@@ -46,7 +46,16 @@ impl Authority {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }
         first.extend(lines(self.directory_of(holdings.topology(), peer).await?));
+        if self.lacks_names(peer).await? {
+            first.push(Update::Renew);
+        }
         Ok(first)
+    }
+
+    /// Whether a server got other names while it was away, and has no certificate with them.
+    async fn lacks_names(&self, peer: &Fqdn) -> Result<bool, Fault> {
+        let standing = self.standing(&Holder::Server(peer.clone()), SystemTime::now()).await?;
+        Ok(!standing.iter().any(|certificate| self.is_named_as_listed(certificate)))
     }
 
     async fn open_feed(&self, peer: &Fqdn, held: &Held) -> Result<mpsc::Receiver<Arc<Update>>, ControlFault> {

@@ -265,6 +265,14 @@ impl Authority {
         })
     }
 
+    /// Whether a server's certificate names what the topology gives to that server by now.
+    pub(crate) fn is_named_as_listed(&self, certificate: &store::Issued) -> bool {
+        let owner = certificate.names.first().and_then(|name| Fqdn::parse(name).ok());
+        let wanted = owner.and_then(|owner| self.names_of(&owner).ok()).unwrap_or_default();
+        let shown = certificate.names.iter().filter(|name| !name.contains(':'));
+        wanted.iter().map(Fqdn::as_str).eq(shown.map(String::as_str))
+    }
+
     /// RFC 9773 §4.2: around half of the life; at once when the topology gives other names by now, or it was revoked.
     async fn window(&self, certificate: &CertificateId) -> Outcome<Option<RenewalWindow>> {
         let Some(kept) = self.store.certificate(&certificate.serial).await.map_err(unavailable)? else { return Ok(None) };
@@ -272,10 +280,7 @@ impl Authority {
         if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
             return Ok(Some(past));
         }
-        let owner = kept.names.first().and_then(|name| Fqdn::parse(name).ok());
-        let wanted = owner.and_then(|owner| self.names_of(&owner).ok()).unwrap_or_default();
-        let shown: Vec<&String> = kept.names.iter().filter(|name| !name.contains(':')).collect();
-        if wanted.iter().map(Fqdn::to_string).collect::<Vec<_>>().iter().collect::<Vec<_>>() != shown {
+        if !self.is_named_as_listed(&kept) {
             return Ok(Some(past));
         }
         let start = pki::renew_at(kept.not_before, kept.not_after);

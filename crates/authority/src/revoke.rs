@@ -81,6 +81,10 @@ impl Authority {
             self.close_enrolments(server, now).await?;
         }
         self.take_back(&change, &certificates, Reason::Unspecified, administrator(), now).await?;
+        for server in self.cut_off(now).await? {
+            // Nothing is known any more of a server that may come back from elsewhere.
+            self.hub.close(&server);
+        }
         let wanted = self.member.in_force().borrow().lists.clone();
         // Whoever comes back, joins or renews while members are waited for must not have to wait with us.
         drop(change);

@@ -106,12 +106,12 @@ impl Agent {
     }
 
     /// Asks for lists and bundle where the line does not bring them: as soon as it is lost and from time to time, so that what was
-    /// revoked is known here though the authority does not take us; and before each call when a list has run out, for without it the
-    /// authority cannot be believed.
+    /// revoked is known here though the authority does not take us; and before each call when a list or the bundle has run out, for without
+    /// them the authority cannot be believed.
     async fn catch_up(&mut self) {
         let holdings = self.member.holdings();
         let is_due = self.ask_at.is_some_and(|at| at <= Instant::now());
-        if is_due || holdings.has_stale_lists(SystemTime::now()) {
+        if is_due || holdings.is_stale(SystemTime::now()) {
             self.ask(&holdings).await;
         }
         self.look_at_ourselves().await;

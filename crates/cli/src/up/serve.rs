@@ -46,7 +46,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let mut signals = Signals::new()?;
     let metrics = web::metrics::install()?;
     let identity = ServerIdentity::new(start.certificate.chain.clone(), &start.certificate.key)?;
-    let policy = LivePolicy::new(start.holdings.policy()?);
+    let policy = LivePolicy::new(start.holdings.policy(SystemTime::now())?);
     let socket = admin::Socket::bind(start.layout.data()).await?;
     let clock = || Arc::new(DefaultTimeProvider);
     let gates = vec![

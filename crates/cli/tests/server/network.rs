@@ -44,6 +44,15 @@ impl Network {
         phone
     }
 
+    /// The same topology under the next number.
+    fn publish_again(&self) -> Value {
+        let text = self.authority.command(&["topology", "show"]);
+        let version = self.authority.json(&["topology", "status"])[0]["topology"].as_u64().unwrap();
+        let file = self.dir.path().join("again.toml");
+        std::fs::write(&file, text.replace(&format!("\nversion = {version}\n"), &format!("\nversion = {}\n", version + 1))).unwrap();
+        self.authority.json(&["topology", "publish", file.to_str().unwrap()])
+    }
+
     fn member(&self, name: &str) -> Value {
         let members = self.authority.json(&["topology", "status"]);
         members.as_array().unwrap().iter().find(|member| member["name"] == name).cloned().unwrap_or_default()
@@ -159,6 +168,27 @@ fn n5_a_server_that_loses_one_certificate_gets_another_by_its_account() {
         });
         assert_eq!(alice.write("sip:carla@verbund.test", "welcome back"), 200);
         reading.join().unwrap();
+    });
+}
+
+#[test]
+fn n5_nobody_waits_for_a_revoked_server_until_it_joins_anew() {
+    let mut network = Network::new();
+    wait_until("it is on the line", || network.member("fe2.verbund.test")["state"] == "joined");
+    network.authority.json(&["cert", "revoke", "fe2.verbund.test"]);
+    assert_eq!(network.member("fe2.verbund.test")["state"], "revoked");
+    let published = network.publish_again();
+    assert_eq!((&published["members"], &published["acknowledged"]), (&1.into(), &1.into()), "{published}");
+    network.second.signal("TERM");
+    network.second.wait();
+    network.second = Verbund::join(&add(&network.authority, "fe2.verbund.test"), &network.dir.path().join("anew"));
+    network.second.wait_for_log("the line to the authority is there");
+    assert_eq!(network.member("fe2.verbund.test")["state"], "joined");
+    // On a busy machine it may be slow, but it is waited for.
+    wait_until("it acknowledges", || {
+        let published = network.publish_again();
+        assert_eq!(published["members"], 2, "{published}");
+        published["acknowledged"] == 2
     });
 }
 
