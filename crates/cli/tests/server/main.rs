@@ -6,6 +6,7 @@
 mod common;
 
 mod audit;
+mod backup;
 mod ceremony;
 mod commands;
 mod errors;
@@ -15,5 +16,6 @@ mod ocsp;
 mod separation;
 mod signals;
 mod starts;
+mod token;
 mod topology;
 mod users;
