@@ -3,6 +3,7 @@
 //! What a certificate may say is `pki`'s, what a list of servers may say is `topology`'s, the protocols are `web`'s, what a server
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
+mod checkpoints;
 mod control;
 mod copy;
 mod documents;
@@ -14,6 +15,7 @@ mod inquiries;
 mod lists;
 mod publish;
 mod published;
+mod recovery;
 mod replacement;
 mod revoke;
 mod servers;
@@ -34,6 +36,7 @@ use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
 pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
@@ -65,6 +68,11 @@ pub struct Spread {
     pub revoked: Vec<String>,
 }
 
+/// The administrator for whom the running task works.
+pub(crate) fn administrator() -> store::Actor {
+    store::Actor::Administrator(web::admin::caller())
+}
+
 /// The authority of an organisation, running.
 pub struct Authority {
     /// Replaced only by whoever holds `changing`.
@@ -76,6 +84,8 @@ pub struct Authority {
     inquiries: Inquiries,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
+    /// While this authority, put back from a backup, waits for what members hold.
+    recovery: Mutex<Option<recovery::Recovery>>,
     /// What was due and could not be done.
     troubles: Mutex<Vec<String>>,
     /// Revocation lists of CAs that nobody believes any more, by fingerprint.
@@ -100,6 +110,7 @@ impl Authority {
             hub: Hub::new(),
             inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
+            recovery: Mutex::default(),
             troubles: Mutex::default(),
             shelf: Mutex::default(),
             nudged: Notify::new(),

@@ -1,4 +1,4 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, document signer and OCSP responders replaced
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of its audit log, document signer and OCSP responders replaced
 //! in good time, what an interrupted change left behind cleared away; and the figures about it.
 
 use std::{
@@ -36,7 +36,7 @@ impl Authority {
 
     /// Does what is due at `now`, each thing whatever became of the others; gives what could not be done.
     pub async fn freshen(&self, now: SystemTime) -> Vec<String> {
-        self.responders(now).await;
+        let delegated = self.delegate_due(now).await;
         let change = self.changing.lock().await;
         let mut troubles = self.freshen_lists(&change, now).await;
         let mut note = |what: &str, done: Result<(), Fault>| {
@@ -45,6 +45,7 @@ impl Authority {
                 troubles.push(format!("{what}: {fault}"));
             }
         };
+        note("delegating OCSP answers", delegated);
         note("replacing the document signer", self.renew_signer(&change, now).await);
         note("signing the topology anew", self.renew_topology(&change, now).await);
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);
@@ -52,6 +53,7 @@ impl Authority {
         note("clearing away what is listed no more", self.clear_away(&change, now).await);
         note("forgetting CAs of which nothing is left", self.forget_ended_generations(now).await);
         note("laying out lists of CAs of before", self.shelve().await);
+        note("signing the end of the audit log", self.checkpoint_if_due(now).await);
         note("counting", self.count(now).await);
         gauge!("verbund_authority_troubles").set(u32::try_from(troubles.len()).unwrap_or(u32::MAX));
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&troubles);
@@ -104,7 +106,7 @@ impl Authority {
     }
 
     async fn renew_old_bundle(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
-        let is_old = now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX;
+        let is_old = !self.is_recovering() && now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX;
         if is_old { self.renew_bundle(change, now).await } else { Ok(()) }
     }
 

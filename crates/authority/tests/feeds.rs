@@ -56,6 +56,32 @@ async fn a_server_that_got_other_names_while_it_was_away_is_told_to_renew() {
     assert!(!is_told().await, "it has a certificate with them by now");
 }
 
+#[tokio::test]
+async fn what_is_in_force_and_not_on_disk_is_told() {
+    let world = World::new().await;
+    let (member, now) = (world.authority.member(), SystemTime::now());
+    member.take(&part(2, &["anna"], false), now).await.unwrap();
+    assert!(refused(member).is_empty());
+    // The disk is gone: nobody is kept out for that, and the board shows it.
+    world.authority.store().close().await;
+    let taken = member.take(&part(3, &["anna", "bert"], false), now).await.unwrap();
+    assert_eq!(taken.in_force.users, 3);
+    assert_eq!(refused(member), ["copy on its disk"]);
+}
+
+#[tokio::test]
+async fn users_of_another_domain_whose_passwords_would_not_fit_are_refused() {
+    let world = World::new().await;
+    let member = world.authority.member();
+    let mut other = part(2, &["anna"], false);
+    if let Update::Users { put, .. } = &mut other {
+        put[0].domain = "b.test".into();
+    }
+    let refused = member.take(&other, SystemTime::now()).await.unwrap_err().to_string();
+    assert!(refused.contains("b.test") && refused.contains("join again"), "{refused}");
+    assert!(member.holdings().users().is_empty());
+}
+
 fn refused(member: &member::Member) -> Vec<String> {
     member.in_force().borrow().refused.iter().map(|one| one.document.clone()).collect()
 }

@@ -35,7 +35,7 @@ fn root(world: &World) -> Fingerprint {
 
 /// Whether this server believes that chain.
 fn believes(server: &Server, chain: &[CertificateDer<'static>]) -> bool {
-    let policy = server.holdings.policy().unwrap();
+    let policy = server.holdings.policy(SystemTime::now()).unwrap();
     verify(chain, &policy.anchors, &policy.revocation, Purpose::Server, SystemTime::now())
         .is_ok_and(|one| policy.issuing.iter().any(|pinned| Some(pinned.fingerprint) == one.issuer_fingerprint()))
 }

@@ -104,8 +104,9 @@ async fn join(string: &JoinString, taken: Taken) -> anyhow::Result<Joined> {
     let chain = pki::certificates_from_pem(&enrolled.chain_pem)?;
     let identity = ClientIdentity { chain, key: &key };
     let mutual = target(tls(trust.bundle.anchors()?, Revocation::strict(trust.lists.clone(), member::GRACE), Some(identity))?);
-    let holdings = first_holdings(mutual, string, &trust, taken).await?;
-    let domain = holdings.topology().domains().first().cloned().context("the topology lists no domain")?;
+    let (holdings, users_domain) = first_holdings(mutual, string, &trust, taken).await?;
+    // The one that passwords were digested with; a topology may list several, in any order.
+    let domain = users_domain.or_else(|| holdings.topology().domains().first().cloned()).context("the topology lists no domain")?;
     let manifest = MemberManifest { domain, server_name: string.server.clone(), authority: string.address };
     let root_pem = trust.bundle.roots_pem();
     Ok(Joined { manifest, root_pem, chain_pem: enrolled.chain_pem, key, account: enrolled.account, holdings })
@@ -144,16 +145,22 @@ async fn get(authority: &Target, path: &str) -> anyhow::Result<Vec<u8>> {
     Ok(response.body)
 }
 
-/// The topology and the users, told to whoever is a member: this server is one from here on.
-async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, taken: Taken) -> anyhow::Result<Holdings> {
+/// The topology and the users, told to whoever is a member: this server is one from here on. With the domain of the users, if there are
+/// any.
+async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, taken: Taken) -> anyhow::Result<(Holdings, Option<Fqdn>)> {
     let client = ControlClient::connect(authority).await?;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
     client.hello(&Hello { version: env!("CARGO_PKG_VERSION").to_owned(), listeners }).await?;
     let mut feed = client.feed(&Held { bundle: trust.bundle.sequence, ..Held::default() }).await?;
-    let mut holdings: Option<Holdings> = None;
+    let (mut holdings, mut domain): (Option<Holdings>, Option<Fqdn>) = (None, None);
     loop {
         let update = feed.next().await?;
         let now = SystemTime::now();
+        if let Update::Users { put, .. } = &update
+            && let Some(first) = put.first()
+        {
+            domain = Some(Fqdn::parse(&first.domain).context("the authority's directory of users names a domain that is none")?);
+        }
         match (&mut holdings, &update) {
             (None, Update::Topology { document }) => {
                 let topology = Believed { text: document.clone(), at: now };
@@ -165,7 +172,7 @@ async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, t
             }
         }
         if let (Some(holdings), Update::Users { more: false, .. }) = (&mut holdings, &update) {
-            return Ok(holdings.clone());
+            return Ok((holdings.clone(), domain));
         }
     }
 }

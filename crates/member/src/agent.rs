@@ -22,7 +22,7 @@ use topology::Role;
 use trust::{Refusal, tls::ServerIdentity};
 use web::{
     client::Target,
-    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, MemberListeners, Update},
+    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, MemberListeners, Shown, Update},
 };
 
 use crate::{
@@ -126,12 +126,12 @@ impl Agent {
     }
 
     /// Asks for lists and bundle where the line does not bring them: as soon as it is lost and from time to time, so that what was
-    /// revoked is known here though the authority does not take us; and before each call when a list has run out, for without it the
-    /// authority cannot be believed.
+    /// revoked is known here though the authority does not take us; and before each call when a list or the bundle has run out, for without
+    /// them the authority cannot be believed.
     async fn catch_up(&mut self) {
         let holdings = self.member.holdings();
         let is_due = self.ask_at.is_some_and(|at| at <= Instant::now());
-        if is_due || holdings.has_stale_lists(SystemTime::now()) {
+        if is_due || holdings.is_stale(SystemTime::now()) {
             self.ask(&holdings).await;
         }
         self.look_at_ourselves().await;
@@ -168,7 +168,10 @@ impl Agent {
         loop {
             let time_has_passed = tokio::select! {
                 update = feed.next() => {
-                    self.take(&update?).await;
+                    match update? {
+                        Update::Show => self.show(&client).await?,
+                        update => self.take(&update).await,
+                    }
                     false
                 }
                 Ok(()) = epoch.changed() => true,
@@ -204,6 +207,19 @@ impl Agent {
         if taken.changed.trust {
             self.look_at_ourselves().await;
         }
+    }
+
+    /// The authority has forgotten something, and what is held here proves it. All of it bears signatures; nothing of it is secret.
+    async fn show(&self, client: &ControlClient) -> Result<(), ControlError> {
+        let holdings = self.member.holdings();
+        tracing::warn!(server = %self.member.name(), topology = holdings.topology().version(), "the authority asks what is held here, and is shown it");
+        let shown = Shown {
+            topology: holdings.topology_text().text.clone(),
+            bundle: holdings.bundle_text().text.clone(),
+            lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect(),
+            certificates: self.identity.chain().into_iter().take(1).map(|der| der.to_vec()).collect(),
+        };
+        client.show(&shown).await
     }
 
     /// A phone knows no lists, and believes a revoked server for as long as its certificate lasts. So such a server sends

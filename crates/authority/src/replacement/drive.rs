@@ -58,6 +58,10 @@ impl Authority {
     /// What could not be signed, stored or put into force. Asked again it goes on with the same step.
     pub async fn advance(&self, now: SystemTime) -> Result<(), Fault> {
         let change = self.changing.lock().await;
+        // Nothing is published before it is known what members hold.
+        if self.is_recovering() {
+            return Ok(());
+        }
         while let Some(replacement) = self.ca().replacement().cloned() {
             self.converge(&change, now).await?;
             let mut rollover = replacement.record.rollover.clone();
@@ -329,7 +333,11 @@ impl Authority {
     }
 
     fn check_free(&self) -> Result<(), Fault> {
-        if self.ca().replacement().is_some() { Err(ReplacementFault::UnderWay.into()) } else { Ok(()) }
+        match self.ca().replacement() {
+            Some(_) => Err(ReplacementFault::UnderWay.into()),
+            None if self.is_recovering() => Err(ReplacementFault::Recovering.into()),
+            None => Ok(()),
+        }
     }
 
     async fn plan<'a>(&self, order: &'a Order, old: &'a Generation, now: SystemTime) -> Result<Plan<'a>, Fault> {

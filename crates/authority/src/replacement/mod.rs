@@ -65,6 +65,9 @@ pub enum ReplacementFault {
     /// One at a time.
     #[error("a replacement of the CA is under way already: `verbund ca rollover status` says what it waits for")]
     UnderWay,
+    /// What is published now could contradict what members hold.
+    #[error("this authority was put back from a backup and waits for what its members hold: replace the CA once that is over")]
+    Recovering,
     /// Nothing to give up.
     #[error("no replacement of the CA is under way")]
     NoneUnderWay,

@@ -104,7 +104,7 @@ impl World {
         let ca = Ca::new(ca, Some(root), signer, None).kept_in(vault.clone(), Vec::new());
         let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &own, DOMAIN, now).await.unwrap();
 
-        let policy = LivePolicy::new(holdings.policy().unwrap());
+        let policy = LivePolicy::new(holdings.policy(now).unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
         let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");

@@ -29,10 +29,10 @@ impl Layout {
     pub(crate) const DOCUMENTS: &str = "ca/documents.pem";
     pub(crate) const DOCUMENTS_KEY: &str = "ca/documents.key";
     /// The generation of the CA that is to come, while it replaces the one in `ca/`.
-    pub(crate) const NEXT: &str = "ca-next";
+    pub(crate) const NEXT: &str = "ca/next";
     /// How the folders of generations of before begin, one each, as long as their revocation lists are wanted.
-    pub(crate) const BEFORE: &str = "ca-before-";
-    /// The old root's word for the new one; in `ca-next` only.
+    pub(crate) const BEFORE: &str = "ca/before-";
+    /// The old root's word for the new one; in `ca/next` only.
     pub(crate) const LINK: &str = "ca/link.pem";
     /// The passphrase that was made for the keys in `ca`, unless another is configured: not in that folder.
     pub(crate) const CA_PASSPHRASE: &str = "ca-passphrase";
@@ -85,23 +85,14 @@ impl Layout {
         self.0.join(folder).join(name.trim_start_matches("ca/"))
     }
 
-    /// Every folder in which keys of CAs lie. They stand side by side: the passphrase is looked for beside the folder of a key.
-    ///
-    /// # Errors
-    /// The data directory cannot be read.
-    pub(crate) fn key_folders(&self) -> std::io::Result<Vec<PathBuf>> {
-        let mut folders = self.folders_of_before()?;
-        folders.extend(["ca", Self::NEXT].map(|name| self.file(name)).into_iter().filter(|folder| folder.exists()));
-        Ok(folders)
-    }
-
     /// Those of generations of before.
     ///
     /// # Errors
-    /// The data directory cannot be read.
+    /// The folder of the CA cannot be read.
     pub(crate) fn folders_of_before(&self) -> std::io::Result<Vec<PathBuf>> {
-        let listed = std::fs::read_dir(&self.0)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
-        let is_one = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(Self::BEFORE));
+        let listed = std::fs::read_dir(self.file("ca"))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
+        let is_one =
+            |path: &PathBuf| path.file_name().is_some_and(|name| format!("ca/{}", name.to_string_lossy()).starts_with(Self::BEFORE));
         let mut folders: Vec<PathBuf> = listed.into_iter().filter(is_one).collect();
         folders.sort();
         Ok(folders)

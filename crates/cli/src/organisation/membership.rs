@@ -126,7 +126,7 @@ impl Membership {
         let loaded = ServerCertificate::load(&layout);
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let restored = async {
-            let holdings = disk::restore(&store, disk::Trust::Roots(&roots)).await?;
+            let holdings = disk::restore(&store, &roots).await?;
             // A bundle was kept, and the process ended before phones were told of its roots.
             show_roots(&layout, &holdings.bundle().roots_pem());
             let certificate = match loaded {

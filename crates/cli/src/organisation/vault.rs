@@ -1,5 +1,5 @@
-//! Where the CA's generations lie: the one at work in `ca/`, the one that is to come in `ca-next/`, those of before in
-//! `ca-before-ID/`, each by its fingerprint.
+//! Where the CA's generations lie: the one at work in `ca/`, the one that is to come in `ca/next/`, those of before in
+//! `ca/before-ID/`, each by its fingerprint.
 //!
 //! The files of a generation stay where they are until nobody believes the one before any more; then they are copied into place,
 //! in an order that a start after a crash can go on with.
@@ -23,10 +23,10 @@ use crate::{
 
 /// How much of a fingerprint names a folder: enough that no two generations share one.
 const FOLDER_CHARS: usize = 32;
-/// Says, in `ca-next`, whose place it is taking.
+/// Says, in `ca/next`, whose place it is taking.
 const SETTLING: &str = "settling";
-/// What `ca-next` is called while it is removed.
-const GONE: &str = "ca-gone";
+/// What `ca/next` is called while it is removed.
+const GONE: &str = "ca/gone";
 /// Says that a generation of before is there as a whole.
 const COMPLETE: &str = "complete";
 
@@ -129,7 +129,7 @@ impl CaVault {
         remove(&gone)?;
         if next.exists() {
             fs::rename(&next, &gone).with_context(|| format!("cannot rename {}", next.display()))?;
-            files::sync_dir(self.0.data())?;
+            files::sync_dir(&self.0.file("ca"))?;
         }
         remove(&gone)
     }
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn a_root_that_is_offline_leaves_no_key_of_the_one_before_in_its_place() {
         let scene = Scene::new(true);
-        fs::remove_file(scene.dir.path().join("ca-next/root.key")).unwrap();
+        fs::remove_file(scene.dir.path().join("ca/next/root.key")).unwrap();
         scene.vault.settle(scene.old).unwrap();
         assert!(!scene.dir.path().join("ca/root.key").exists());
         assert!(scene.dir.path().join(CaVault::folder(scene.old)).join("root.key").exists());
@@ -383,7 +383,7 @@ mod tests {
         };
         for crash in 0..=BROUGHT.len() + BROUGHT_OF_ROOT.len() {
             let scene = Scene::new(true);
-            let (old_key, new_key) = (scene.content("ca/issuing.key"), scene.content("ca-next/issuing.key"));
+            let (old_key, new_key) = (scene.content("ca/issuing.key"), scene.content("ca/next/issuing.key"));
             files::write(&scene.vault.next(SETTLING), scene.old.to_string(), Readers::Owner).unwrap();
             scene.vault.put_aside(scene.old, true).unwrap();
             for name in BROUGHT.iter().chain(&BROUGHT_OF_ROOT).take(crash).filter(|name| scene.vault.next(name).exists()) {
@@ -399,9 +399,9 @@ mod tests {
     #[test]
     fn keys_are_made_anew_and_are_their_owners_alone() {
         let scene = Scene::new(true);
-        let before = scene.content("ca-next/issuing.key");
+        let before = scene.content("ca/next/issuing.key");
         let made = scene.vault.make_keys(false).unwrap();
-        assert_ne!(scene.content("ca-next/issuing.key"), before);
+        assert_ne!(scene.content("ca/next/issuing.key"), before);
         let read = scene.vault.keys().unwrap().unwrap();
         assert!(read.root.is_none() && read.servers.public() == made.servers.public() && read.users.public() == made.users.public());
         assert!(files::check_private(&scene.vault.next(Layout::ISSUING_KEY)).is_ok());

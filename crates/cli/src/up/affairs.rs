@@ -10,7 +10,7 @@ use topology::Role;
 use web::{
     Answer,
     admin::{
-        self, Added, CaReplacement, CaRequest, Certificate, Chain, Judgement, Moved, NewReplacement, Organisation, Problem,
+        self, Added, CaReplacement, CaRequest, Certificate, Chain, Judgement, LeftBehind, Moved, NewReplacement, Organisation, Problem,
         PublishedTopology, rfc3339,
     },
 };
@@ -46,7 +46,10 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
+        Fault::Recovering { .. } | Fault::NotRecovering => Problem::conflict(fault.to_string(), ""),
         Fault::MovesTooOften(_)
+        | Fault::OtherGeneration { .. }
+        | Fault::Marker { .. }
         | Fault::TooManyCertificates { .. }
         | Fault::Unreachable(_)
         | Fault::Ca(_)
@@ -198,6 +201,19 @@ impl Organisation for Desk {
     fn give_up_ca_replacement(&self) -> Answer<'_, Result<(), Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.give_up().await })
+    }
+
+    fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move {
+            let left = desk.at_authority()?.go_on().await.map_err(problem)?;
+            Ok(LeftBehind { left_behind: left.iter().map(Fqdn::to_string).collect() })
+        })
+    }
+
+    fn backed_up(&self, sha256: String) -> Answer<'_, Result<(), Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.at_authority()?.backed_up(sha256).await.map_err(problem) })
     }
 
     fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>> {

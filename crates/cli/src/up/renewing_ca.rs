@@ -10,7 +10,9 @@ use super::{affairs::problem, desk::Desk};
 pub(super) fn replacement_problem(fault: &ReplacementFault) -> Problem {
     let words = fault.to_string();
     match fault {
-        ReplacementFault::UnderWay | ReplacementFault::TooLate | ReplacementFault::Waiting => Problem::conflict(words, ""),
+        ReplacementFault::UnderWay | ReplacementFault::Recovering | ReplacementFault::TooLate | ReplacementFault::Waiting => {
+            Problem::conflict(words, "")
+        }
         ReplacementFault::NoneUnderWay => {
             Problem::not_found(words, "begin one with `verbund ca rollover start` or `verbund ca issuing renew`")
         }

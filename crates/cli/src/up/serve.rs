@@ -1,6 +1,11 @@
 //! The running server: SIP for clients and for servers, HTTPS and the admin socket, from the first connection to the last.
 
-use std::{net::SocketAddr, process, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    process,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
@@ -44,7 +49,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let mut signals = Signals::new()?;
     let metrics = web::metrics::install()?;
     let identity = ServerIdentity::new(start.certificate.chain.clone(), &start.certificate.key)?;
-    let policy = LivePolicy::new(start.holdings.policy()?);
+    let policy = LivePolicy::new(start.holdings.policy(SystemTime::now())?);
     let socket = admin::Socket::bind(start.layout.data()).await?;
     let clock = || Arc::new(DefaultTimeProvider);
     let gates = vec![
@@ -83,6 +88,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
+            authority.recovered_if_alone().await?;
             upkeep.spawn("the replacement of the CA", Arc::clone(authority).carry_on());
             upkeep.spawn("the authority's upkeep", Arc::clone(authority).keep_fresh());
         }
@@ -102,6 +108,11 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
         () = rest.all() => {}
         () = signals.told_to_end() => process::exit(FORCED),
     }
+    if let Place::Authority(authority) = &place
+        && let Err(error) = authority.last_checkpoint(SystemTime::now()).await
+    {
+        tracing::warn!(%error, "the end of the audit log was not signed");
+    }
     store.close().await;
     tracing::info!("ended in order");
     result
@@ -119,7 +130,12 @@ impl Place {
         match &start.seat {
             Seat::Authority(ca) => {
                 let copy = start.layout.file(Layout::TOPOLOGY);
-                Self::Authority(Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy))
+                let authority = Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy);
+                let restored = start.layout.file(Layout::RESTORED);
+                if restored.exists() {
+                    authority.recover(restored);
+                }
+                Self::Authority(authority)
             }
             Seat::Member(address) => Self::Member(*address),
         }

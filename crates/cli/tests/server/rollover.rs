@@ -274,7 +274,7 @@ fn an_authority_that_is_killed_in_every_phase_goes_on_where_it_was() {
         after.iter().all(|roots| roots == &after[0] && roots.len() == 1) && after[0] != before[0]
     });
     assert_eq!(network.authority.json(&["audit", "verify"])["intact"], true);
-    assert!(!network.authority.data().join("ca-next").exists());
+    assert!(!network.authority.data().join("ca/next").exists());
     everything_works_after_a_start(&mut network);
 }
 

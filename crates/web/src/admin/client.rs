@@ -17,9 +17,9 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{
-    Added, AuditLink, AuditVerdict, CaReplacement, CaRequest, Certificate, Chain, Created, Decision, Document, Judgement, Member, Moved,
-    NewHome, NewPassword, NewReplacement, NewServer, NewUser, Noted, Password, Problem, PublishedTopology, Revocation, SOCKET, Spread,
-    Status, User, VERSION,
+    Added, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, Decision, Document, Judgement,
+    LeftBehind, Member, Moved, NewHome, NewPassword, NewReplacement, NewServer, NewUser, Noted, Password, Problem, PublishedTopology,
+    Revocation, SOCKET, Spread, Status, User, VERSION,
 };
 
 /// How long a server may take for an answer; its own limit is shorter.
@@ -198,6 +198,16 @@ impl Client {
     /// Gives it up.
     pub async fn give_up_ca_replacement(&self) -> Result<(), ClientError> {
         self.ask(Method::DELETE, "/ca/replacement", None::<()>).await.map(drop)
+    }
+
+    /// Ends the waiting of an authority that was put back from a backup.
+    pub async fn go_on(&self) -> Result<LeftBehind, ClientError> {
+        self.read(Method::POST, "/recovery", None::<()>).await
+    }
+
+    /// Has it entered into the audit log that a backup was written.
+    pub async fn backed_up(&self, sha256: &str) -> Result<(), ClientError> {
+        self.ask(Method::POST, "/backups", Some(BackupNote { sha256: sha256.to_owned() })).await.map(drop)
     }
 
     /// The newest links of the audit log first.

@@ -14,9 +14,9 @@ use registrar::UserName;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Added, Admin, AuditLink, AuditVerdict, CaReplacement, CaRequest, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX,
-    Decision, Document, Judgement, Member, Moved, NOTED_MAX, NewHome, NewPassword, NewReplacement, NewServer, NewUser, Noted, Problem,
-    PublishedTopology, Revocation, Spread, Status, User, VERSION,
+    Added, Admin, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, DECISIONS_DEFAULT,
+    DECISIONS_MAX, Decision, Document, Judgement, LeftBehind, Member, Moved, NOTED_MAX, NewHome, NewPassword, NewReplacement, NewServer,
+    NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
 };
 use crate::{Limits, connection};
 
@@ -53,6 +53,8 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/revocations", post(revoke))
         .route("/ca/replacement", get(ca_replacement).post(replace_ca).delete(give_up_ca_replacement))
         .route("/ca/requests", post(request_ca))
+        .route("/recovery", post(go_on))
+        .route("/backups", post(backed_up))
         .route("/audit", get(audit))
         .route("/audit/verification", post(verify_audit));
     Router::new()
@@ -182,6 +184,19 @@ async fn request_ca(State(desk): State<Desk>, request: Request) -> Result<Json<V
 
 async fn give_up_ca_replacement(State(desk): State<Desk>) -> Result<StatusCode, Problem> {
     desk.admin.authority()?.give_up_ca_replacement().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn go_on(State(desk): State<Desk>) -> Result<Json<LeftBehind>, Problem> {
+    desk.admin.authority()?.go_on().await.map(Json)
+}
+
+async fn backed_up(State(desk): State<Desk>, request: Request) -> Result<StatusCode, Problem> {
+    let BackupNote { sha256 } = read(request, desk.body_bytes_max).await?;
+    if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Problem::bad_request("this is no SHA-256", "write it in 64 hexadecimal digits"));
+    }
+    desk.admin.authority()?.backed_up(sha256).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
