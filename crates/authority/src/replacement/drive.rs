@@ -258,6 +258,10 @@ impl Authority {
         done.record.end(&self.store, now).await?;
         self.ca.store(Arc::new(self.ca().settled(&done)));
         status::count(None, 0, 0);
+        // What the old side signed of the log counts no more; if this fails, the upkeep sees it.
+        if let Err(error) = self.checkpoint(now).await {
+            tracing::warn!(%error, "the end of the audit log is not signed by the new side yet");
+        }
         tracing::info!(what = done.record.what.as_str(), "the CA is replaced; nobody believes the old one any more");
         Ok(())
     }
