@@ -20,7 +20,11 @@ use web::{
     control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Update},
 };
 
-use crate::{Member, holdings::Refused};
+use crate::{
+    Member,
+    holdings::Refused,
+    refresh::{is_stale, refresh},
+};
 
 /// How long to wait before the authority is called again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -96,6 +100,13 @@ impl Agent {
     }
 
     async fn call(&self) -> Result<std::convert::Infallible, Ended> {
+        let now = SystemTime::now();
+        if is_stale(&self.member.holdings(), now)
+            && let Err(fault) = refresh(&self.member, self.target(), now).await
+        {
+            // Whether the call can succeed all the same is for the time of grace to say.
+            tracing::error!(server = %self.member.name(), %fault, "stale revocation lists were not replaced");
+        }
         let client = ControlClient::connect(self.target()).await?;
         client.hello(&Hello { version: env!("CARGO_PKG_VERSION").to_owned(), listeners: self.about.listeners }).await?;
         let mut feed = client.feed(&self.member.begin_feed().await).await?;
@@ -130,7 +141,8 @@ impl Agent {
 }
 
 /// Up to a quarter more, so that a hundred members do not call at the same moment.
-pub(crate) fn jittered(wait: Duration) -> Duration {
+#[must_use]
+pub fn jittered(wait: Duration) -> Duration {
     let [byte] = pki::random::<1>().unwrap_or_default();
     wait + wait * u32::from(byte) / 1024
 }

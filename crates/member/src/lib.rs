@@ -9,9 +9,10 @@ pub mod disk;
 mod holdings;
 mod join;
 mod member;
+mod refresh;
 mod users;
 
-pub use agent::{About, Agent};
+pub use agent::{About, Agent, jittered};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};
 pub use member::{Member, Taken, checks_sign_ins_of, directory};

@@ -12,4 +12,5 @@ mod errors;
 mod network;
 mod signals;
 mod starts;
+mod time;
 mod topology;
