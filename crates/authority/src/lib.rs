@@ -6,6 +6,7 @@
 mod control;
 mod documents;
 mod enrolment;
+mod expiry;
 mod fault;
 mod hub;
 mod publish;
@@ -28,6 +29,7 @@ use store::Embedded;
 use tokio::sync::Mutex as AsyncMutex;
 
 pub use documents::{Ca, Prepared, tell_users};
+pub use expiry::{Ending, Expiry, Urgency};
 pub use fault::Fault;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 

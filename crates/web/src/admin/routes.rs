@@ -14,8 +14,9 @@ use registrar::UserName;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Judgement,
-    Member, NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
+    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Expiry,
+    Judgement, Member, NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User,
+    VERSION,
 };
 use crate::{Limits, connection};
 
@@ -47,6 +48,7 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/topology/history", get(history))
         .route("/topology/{version}", get(topology_at))
         .route("/ledger", get(ledger))
+        .route("/expiries", get(expiries))
         .route("/revocations", post(revoke))
         .route("/audit", get(audit))
         .route("/audit/verification", post(verify_audit));
@@ -142,6 +144,10 @@ async fn history(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<
 async fn ledger(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<Certificate>>, Problem> {
     let limit = limit(request.uri().query())?;
     desk.admin.authority()?.ledger(limit).await.map(Json)
+}
+
+async fn expiries(State(desk): State<Desk>) -> Result<Json<Vec<Expiry>>, Problem> {
+    desk.admin.authority()?.expiries().await.map(Json)
 }
 
 async fn revoke(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
