@@ -1,5 +1,7 @@
 //! Weeks and months, by a clock that is told what to say (libfaketime): certificates and lists end, and servers come back by themselves.
 
+#![allow(clippy::print_stderr)]
+
 use std::{path::Path, process::Command};
 
 use serde_json::Value;
