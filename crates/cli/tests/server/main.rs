@@ -10,6 +10,7 @@ mod ceremony;
 mod commands;
 mod errors;
 mod network;
+mod refusals;
 mod signals;
 mod starts;
 mod time;

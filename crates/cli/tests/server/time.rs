@@ -15,7 +15,7 @@ use crate::{
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// The program with a clock that goes so many hours ahead; `None`, and a line, where that cannot be had.
-fn after(hours: u32) -> Option<Command> {
+pub(crate) fn after(hours: u32) -> Option<Command> {
     if !Path::new(FAKETIME).is_file() {
         assert!(std::env::var_os("INTEROP_REQUIRED").is_none(), "{FAKETIME} is missing");
         eprintln!("skipped: no libfaketime here");
