@@ -4,14 +4,15 @@ use anyhow::bail;
 
 use crate::shell::{command, output_of, root, say, step, succeeds, target};
 
-/// Debian 12's names. The phones and tools first, then the programs that fetch certificates, then what leads them, then what plays
-/// a token and another calendar.
-const DEBIAN: [&str; 20] = [
+/// Debian 12's names. The phones, tools and servers first, then the programs that fetch certificates, then what leads them.
+const DEBIAN: [&str; 21] = [
     "baresip-core",
     "linphone-cli",
     "sip-tester",
     "tshark",
     "socat",
+    "kamailio",
+    "kamailio-tls-modules",
     "certbot",
     "lego",
     "uacme",
@@ -26,7 +27,6 @@ const DEBIAN: [&str; 20] = [
     "procps",
     "python3-venv",
     "softhsm2",
-    "libfaketime",
 ];
 
 /// Sees to it that everything is there: installs what is missing if it may, else names it.

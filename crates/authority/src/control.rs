@@ -40,7 +40,8 @@ impl Authority {
         if held.bundle < holdings.bundle().sequence {
             first.push(Update::Bundle { document: holdings.bundle_text().text.clone() });
         }
-        first.push(Update::RevocationLists { lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect() });
+        // Each on a line of its own: a line has room for one of the largest.
+        first.extend(holdings.lists().iter().map(|list| Update::RevocationLists { lists: vec![list.as_der().to_vec()] }));
         if held.topology < holdings.topology().version() {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }

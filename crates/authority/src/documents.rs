@@ -7,14 +7,17 @@ use std::{
 
 use member::{Believed, Holdings, record};
 use pki::{
-    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuerKind, IssuingCa, ListPlace,
-    RevocationReason, RevokedCertificate, Root, Urls,
+    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, RevocationReason,
+    RevokedCertificate, Root, Urls,
 };
 use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
 use topology::{HeldTopology, SignedTopology};
 use web::control::{Update, UserRecord};
 
-use crate::Fault;
+use crate::{
+    Fault,
+    generation::{Generation, Lister, Signs},
+};
 
 /// How long a bundle counts: a member that cannot be told for so long takes none that is older.
 const BUNDLE_VALIDITY: Duration = Duration::from_hours(30 * 24);
@@ -31,63 +34,69 @@ const HISTORY_LOOKED_AT: usize = 16;
 /// How often members that are not told ask.
 const REFRESH: Duration = Duration::from_mins(5);
 
-/// The CA and everything that signs.
+/// The CA and everything that signs, as it is at one moment: a change makes another one ([`Authority::ca`](crate::Authority::ca)).
+#[derive(Clone)]
 pub struct Ca {
-    pub(crate) authority: pki::Authority,
-    /// Its key may lie in a safe.
-    pub(crate) root: Option<Root>,
-    pub(crate) signer: DocumentSigner,
-    pub(crate) urls: Option<Urls>,
+    /// Who issues.
+    active: Arc<Generation>,
+    /// Who is believed besides, while one replaces the other.
+    other: Option<Arc<Generation>>,
+    pub(crate) signer: Arc<DocumentSigner>,
+    urls: Option<Urls>,
 }
 
 impl Ca {
     /// The CA at work. Without the root's key the root's list is not signed anew here.
     #[must_use]
     pub fn new(authority: pki::Authority, root: Option<Root>, signer: DocumentSigner, urls: Option<Urls>) -> Self {
-        Self { authority, root, signer, urls }
+        Self { active: Arc::new(Generation::new(authority, root)), other: None, signer: Arc::new(signer), urls }
     }
 
-    /// The authority's certificates.
+    /// The certificates of the generation that issues.
     #[must_use]
     pub fn authority(&self) -> &pki::Authority {
-        &self.authority
+        &self.active.authority
+    }
+
+    /// Every generation that is believed, the one that issues first.
+    fn believed(&self) -> impl Iterator<Item = &Generation> {
+        std::iter::once(&*self.active).chain(self.other.as_deref())
+    }
+
+    fn roots(&self) -> Vec<CertificateDer<'static>> {
+        let mut roots: Vec<CertificateDer<'static>> = Vec::new();
+        for root in self.believed().map(|generation| generation.authority.root()) {
+            if !roots.contains(root) {
+                roots.push(root.clone());
+            }
+        }
+        roots
     }
 
     fn issuing(&self) -> Vec<IssuingCa> {
-        let ca = |ca: &pki::IssuingAuthority| IssuingCa { kind: ca.kind(), certificate: ca.certificate().clone() };
-        self.authority.issuing_authorities().map(ca).collect()
+        self.believed().flat_map(Generation::issuing).collect()
     }
-}
 
-/// A CA whose list is looked after, with how it is called in the store.
-pub(crate) struct Lister<'a> {
-    pub(crate) certificate: &'a CertificateDer<'static>,
-    pub(crate) kind: Option<IssuerKind>,
-}
-
-impl Lister<'_> {
-    pub(crate) fn key(&self) -> String {
-        Fingerprint::of(self.certificate).to_string()
-    }
-}
-
-impl Ca {
-    /// Every CA that signs a list: the root, then the issuing CAs.
+    /// Every CA that signs a list: of each generation the root, then the issuing CAs.
     pub(crate) fn listers(&self) -> Vec<Lister<'_>> {
-        let root = Lister { certificate: self.authority.root(), kind: None };
-        let issuing = self.authority.issuing_authorities().map(|ca| Lister { certificate: ca.certificate(), kind: Some(ca.kind()) });
-        std::iter::once(root).chain(issuing).collect()
+        let mut listers: Vec<Lister<'_>> = Vec::new();
+        for lister in self.believed().flat_map(Generation::listers) {
+            if listers.iter().all(|known| known.certificate != lister.certificate) {
+                listers.push(lister);
+            }
+        }
+        listers
     }
 
     /// Signs a list of this CA anew, with everything that was revoked; `None` where its key is not here.
-    pub(crate) async fn sign_list(&self, store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) async fn sign_list(store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
         let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
         let revoked: Vec<RevokedCertificate> = store.revoked(Some(&facts.subject), now).await?.into_iter().map(entry).collect();
         let number = store.list(&lister.key()).await?.map_or(1, |list| list.number + 1);
-        let der = match (lister.kind, &self.root) {
-            (Some(kind), _) => self.authority.issuer(kind)?.revocation_list(&revoked, number, now)?,
-            (None, Some(root)) => root.revocation_list(&revoked, number, now)?,
-            (None, None) => return Ok(None),
+        let der = match lister.signs {
+            Signs::Issuing(ca) => ca.revocation_list(&revoked, number, now)?,
+            Signs::Root(Some(root)) => root.revocation_list(&revoked, number, now)?,
+            Signs::Root(None) => return Ok(None),
         };
         let list = pki::RevocationList::read(&der, std::slice::from_ref(lister.certificate)).map_err(|_| Fault::Damaged("a CA's key"))?;
         let kept = store::RevocationList {
@@ -107,9 +116,9 @@ impl Ca {
         for lister in self.listers() {
             let due = match store.list(&lister.key()).await? {
                 None => true,
-                Some(list) => now >= list_due(&list, lister.kind.is_none()),
+                Some(list) => now >= list_due(&list, lister.kind().is_none()),
             };
-            if due && let Some(der) = self.sign_list(store, &lister, now).await? {
+            if due && let Some(der) = Self::sign_list(store, &lister, now).await? {
                 signed.push(der);
             }
         }
@@ -130,7 +139,7 @@ impl Ca {
             issued_at: now,
             valid_until: now + BUNDLE_VALIDITY,
             refresh: REFRESH,
-            roots: vec![self.authority.root().clone()],
+            roots: self.roots(),
             issuing: self.issuing(),
             lists,
             partners: Vec::new(),
@@ -147,7 +156,7 @@ impl Ca {
 
     /// Whether names of a topology are within what the issuing CA may issue for.
     pub(crate) fn check_names(&self, topology: &topology::Topology) -> Result<(), Fault> {
-        let domains = self.authority.domains();
+        let domains = self.authority().domains();
         let all = topology.servers().map(|server| server.fqdn()).chain(topology.pools().iter().map(|pool| pool.name()));
         for name in all.chain(topology.domains()) {
             if !domains.iter().any(|domain| name.is_within(domain)) {
@@ -166,15 +175,19 @@ fn list_due(list: &store::RevocationList, is_root: bool) -> SystemTime {
 }
 
 fn entry(revocation: store::Revocation) -> RevokedCertificate {
-    let reason = match revocation.reason {
+    RevokedCertificate { serial: revocation.serial, at: revocation.revoked_at, reason: reason(revocation.reason) }
+}
+
+/// A reason as it is published.
+pub(crate) fn reason(kept: Reason) -> RevocationReason {
+    match kept {
         Reason::Unspecified => RevocationReason::Unspecified,
         Reason::KeyCompromise | Reason::CaCompromise => RevocationReason::KeyCompromise,
         Reason::AffiliationChanged => RevocationReason::AffiliationChanged,
         Reason::Superseded => RevocationReason::Superseded,
         Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
         Reason::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
-    };
-    RevokedCertificate { serial: revocation.serial, at: revocation.revoked_at, reason }
+    }
 }
 
 /// What an authority starts with: everything signed and fresh, and read back as every member will.
@@ -199,7 +212,7 @@ impl Prepared {
         let bundle = fresh_bundle(&ca, store, now).await?;
         let topology = signed_topology(&ca, store, now).await?;
         let believed = |text: String| Believed { text, at: now };
-        let root = Fingerprint::of(ca.authority.root());
+        let root = Fingerprint::of(ca.authority().root());
         let mut holdings = Holdings::begin(root, believed(bundle), &lists, believed(topology))?;
         tell_users(&mut holdings, store, own, domain, now).await?;
         Ok(Self { ca: Arc::new(ca), holdings })
@@ -218,13 +231,17 @@ pub async fn tell_users(holdings: &mut Holdings, store: &Embedded, own: &Fqdn, d
 
 async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<String, Fault> {
     let Some(held) = store.bundle().await? else { return ca.sign_bundle(store, None, now).await };
-    let root = Fingerprint::of(ca.authority.root());
+    let root = Fingerprint::of(ca.authority().root());
     // What cannot be read any more (another root, a signer that ended) is followed by a new one all the same.
     let read = Bundle::read_pinned(&held.signed, root, now);
     match read {
         Ok((bundle, link)) => {
             let is_young = now < bundle.issued_at + BUNDLE_AGE_MAX;
-            if is_young && bundle.issuing == ca.issuing() { Ok(held.signed) } else { ca.sign_bundle(store, Some(&link), now).await }
+            if is_young && bundle.issuing == ca.issuing() && bundle.roots == ca.roots() {
+                Ok(held.signed)
+            } else {
+                ca.sign_bundle(store, Some(&link), now).await
+            }
         }
         Err(_) => {
             // Members link by what the bundle says, not by how it was signed.

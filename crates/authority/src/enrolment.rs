@@ -177,7 +177,7 @@ impl Authority {
         self.check_room(server, now).await?;
         let holdings = self.member.holdings();
         let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
-        let issued = self.ca.authority.issue_server(&names, request.key(), now)?;
+        let issued = self.ca().authority().issue_server(&names, request.key(), now)?;
         let leaf = issued.chain.first().ok_or(crate::Fault::Damaged("a CA that issues nothing"))?;
         let entry = store::Issued::read(store::Role::Server, leaf).ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
         self.store.acting_as(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;

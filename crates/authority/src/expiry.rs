@@ -140,7 +140,7 @@ impl Authority {
         let roots = bundle.roots.iter().filter_map(|root| Expiry::of_certificate(Ending::Root, root, now));
         let issuing = bundle.issuing.iter().filter_map(|ca| Expiry::of_certificate(Ending::IssuingCa, &ca.certificate, now));
         let mut all: Vec<Expiry> = roots.chain(issuing).collect();
-        all.extend(self.ca.signer.chain().first().and_then(|signer| Expiry::of_certificate(Ending::DocumentSigner, signer, now)));
+        all.extend(self.ca().signer.chain().first().and_then(|signer| Expiry::of_certificate(Ending::DocumentSigner, signer, now)));
         all.extend(self.list_expiries(now).await?);
         all.push(Expiry::new(Ending::Bundle, format!("sequence {}", bundle.sequence), bundle.issued_at, bundle.valid_until, now));
         all.extend(self.topology_expiry(now).await?);
@@ -153,9 +153,10 @@ impl Authority {
 
     async fn list_expiries(&self, now: SystemTime) -> Result<Vec<Expiry>, Fault> {
         let mut all = Vec::new();
-        for lister in self.ca.listers() {
+        let ca = self.ca();
+        for lister in ca.listers() {
             let Some(list) = self.store.list(&lister.key()).await? else { continue };
-            let whose = match lister.kind {
+            let whose = match lister.kind() {
                 None => "of the root",
                 Some(IssuerKind::Servers) => "of the CA for servers",
                 Some(IssuerKind::Users) => "of the CA for users",

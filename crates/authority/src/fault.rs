@@ -150,6 +150,9 @@ pub enum Fault {
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] pki::KeyFault),
+    /// Nobody can answer for a CA.
+    #[error(transparent)]
+    Responder(#[from] ocsp::ResponderFault),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),

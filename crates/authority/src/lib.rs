@@ -8,7 +8,9 @@ mod documents;
 mod enrolment;
 mod expiry;
 mod fault;
+mod generation;
 mod hub;
+mod inquiries;
 mod publish;
 mod published;
 mod revoke;
@@ -20,20 +22,23 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use member::Member;
 use pki::{Fingerprint, Fqdn};
-use store::Embedded;
+use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
 pub use documents::{Ca, Prepared, tell_users};
 pub use expiry::{Ending, Expiry, Urgency};
 pub use fault::Fault;
+pub use generation::Generation;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 
 use hub::Hub;
+use inquiries::Inquiries;
 
 /// How long a command waits for members to acknowledge before it tells who has not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,11 +62,13 @@ pub struct Spread {
 
 /// The authority of an organisation, running.
 pub struct Authority {
-    ca: Arc<Ca>,
+    /// Replaced only by whoever holds `changing`.
+    ca: ArcSwap<Ca>,
     store: Embedded,
     /// Its own server, which is a member like the others.
     member: Arc<Member>,
     hub: Hub,
+    inquiries: Inquiries,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
     /// Which ticket a certificate that was issued and not fetched yet was issued for.
@@ -76,15 +83,22 @@ impl Authority {
     #[must_use]
     pub fn new(ca: Arc<Ca>, store: Embedded, member: Arc<Member>, domain: &str, copy: PathBuf) -> Arc<Self> {
         Arc::new(Self {
-            ca,
+            ca: ArcSwap::new(ca),
             store,
             member,
             hub: Hub::new(),
+            inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
             unfetched: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })
+    }
+
+    /// The CA as it is at this moment.
+    #[must_use]
+    pub fn ca(&self) -> Arc<Ca> {
+        self.ca.load_full()
     }
 
     /// Its own server.
@@ -103,11 +117,18 @@ impl Authority {
         self.unfetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who have to put changes into force: every listed member that has joined, without `left_out`.
-    fn joined(&self, left_out: &[Fqdn]) -> Vec<Fqdn> {
+    /// Those who have to put changes into force: every listed member that has joined and was not cut off since.
+    async fn joined(&self) -> Result<Vec<Fqdn>, Fault> {
+        let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
         let joined = holdings.topology().members().filter(|server| !server.is_expected()).map(|server| server.fqdn().clone());
-        joined.filter(|name| !left_out.contains(name)).collect()
+        Ok(joined.filter(|name| !cut_off.contains(name)).collect())
+    }
+
+    /// Servers whose certificates were all revoked: nobody talks with them, so nobody waits for them, until one of them joins
+    /// anew.
+    async fn cut_off(&self, now: SystemTime) -> Result<Vec<Fqdn>, Fault> {
+        Ok(self.store.cut_off(now).await?.iter().filter_map(|name| Fqdn::parse(name).ok()).collect())
     }
 
     /// Waits until those members have it in force. The authority's own server has it already, or the change failed.

@@ -50,7 +50,7 @@ impl Authority {
     pub(crate) async fn publish_in(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<Spread, Fault> {
         let began = Instant::now();
         let version = self.publish_quietly(change, document, actor).await?;
-        let members = self.joined(&[]);
+        let members = self.joined().await?;
         let spread = self.spread(&members, began, |in_force| in_force.topology >= version).await;
         Ok(Spread { version: Some(version), ..spread })
     }
@@ -78,7 +78,7 @@ impl Authority {
     /// A topology, signed to follow the one in force, once a member that holds what we hold would take it (row N29).
     fn sign(&self, document: &str, now: SystemTime) -> Result<String, Fault> {
         let held = self.member.holdings();
-        let signed = self.ca.sign_topology(document, Some(held.held_topology()), now)?;
+        let signed = self.ca().sign_topology(document, Some(held.held_topology()), now)?;
         let mut any_member = Holdings::clone(&held);
         any_member.take(&Update::Topology { document: signed.clone() }, now).map_err(Fault::MembersRefuse)?;
         Ok(signed)
@@ -95,7 +95,7 @@ impl Authority {
         if listed != own {
             obstacles.push(Fault::OtherAuthority { listed: listed.clone(), own: own.clone() });
         }
-        obstacles.extend(self.ca.check_names(topology).err());
+        obstacles.extend(self.ca().check_names(topology).err());
         obstacles.extend(self.homeless(topology, held.topology()).await?);
         Ok(obstacles)
     }
@@ -157,7 +157,7 @@ impl Authority {
     /// A newer trust bundle: signed, put into force here, told to members.
     pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let held = *self.member.holdings().held_bundle();
-        let signed = self.ca.sign_bundle(&self.store, Some(&held), now).await?;
+        let signed = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed };
         self.member.take(&update, now).await?;
         self.hub.broadcast(update);

@@ -1,7 +1,7 @@
-//! What the authority shows to everyone: roots, issuing CAs, revocation lists, the trust bundle.
+//! What the authority shows to everyone: roots, issuing CAs, revocation lists, the trust bundle; and what it answers.
 
 use pki::{CertificateDer, Fingerprint};
-use web::Published;
+use web::{Answer, Published};
 
 use crate::Authority;
 
@@ -27,5 +27,9 @@ impl Published for Authority {
 
     fn bundle(&self) -> Option<String> {
         Some(self.member.holdings().bundle_text().text.clone())
+    }
+
+    fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async { Some(self.inquire(request).await) })
     }
 }

@@ -7,7 +7,7 @@ use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, publish::Change};
+use crate::{Authority, Ca, Fault, Spread, publish::Change};
 
 /// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
 /// renews in time holds two or three.
@@ -75,12 +75,11 @@ impl Authority {
             self.close_enrolments(server, now).await?;
         }
         self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
-        let left_out: Vec<Fqdn> = if let Holder::Server(server) = &holder { vec![server.clone()] } else { Vec::new() };
         let wanted = self.member.in_force().borrow().lists.clone();
         let has_them = |in_force: &web::control::InForce| {
             wanted.iter().all(|list| in_force.lists.iter().any(|held| held.issuer == list.issuer && held.number >= list.number))
         };
-        let spread = self.spread(&self.joined(&left_out), began, has_them).await;
+        let spread = self.spread(&self.joined().await?, began, has_them).await;
         let revoked = certificates.iter().map(|certificate| certificate.serial.to_string()).collect();
         tracing::warn!(name, certificates = certificates.len(), acknowledged = spread.acknowledged, members = spread.members, "revoked");
         Ok(Spread { revoked, ..spread })
@@ -106,11 +105,12 @@ impl Authority {
 
     async fn publish_lists_of(&self, certificates: &[store::Issued], now: SystemTime) -> Result<(), Fault> {
         let mut lists = Vec::new();
-        for lister in self.ca.listers() {
+        let ca = self.ca();
+        for lister in ca.listers() {
             let subject = pki::facts(lister.certificate).map(|facts| facts.subject);
             let concerned = certificates.iter().any(|certificate| Some(&certificate.issuer) == subject.as_ref());
-            if concerned && lister.kind.is_some() {
-                lists.extend(self.ca.sign_list(&self.store, &lister, now).await?);
+            if concerned && lister.kind().is_some() {
+                lists.extend(Ca::sign_list(&self.store, &lister, now).await?);
             }
         }
         self.publish_lists(lists, now).await
@@ -118,12 +118,11 @@ impl Authority {
 
     /// Puts lists into force here, then tells members.
     pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
-        if lists.is_empty() {
-            return Ok(());
+        for list in lists {
+            let update = Update::RevocationLists { lists: vec![list] };
+            self.member.take(&update, now).await?;
+            self.hub.broadcast(update);
         }
-        let update = Update::RevocationLists { lists };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
         Ok(())
     }
 
@@ -143,7 +142,10 @@ impl Authority {
     async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
         let store = self.store.acting_as(by);
         for certificate in certificates {
-            store.revoke(&certificate.serial, reason, now).await?;
+            let revoked = store.revoke(&certificate.serial, reason, now).await;
+            // Also where it failed: what became of it is asked anew.
+            self.inquiries.forget();
+            revoked?;
         }
         self.publish_lists_of(certificates, now).await
     }

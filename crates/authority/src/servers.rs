@@ -53,6 +53,8 @@ pub struct Known {
     pub is_member: bool,
     /// Added, and did not join yet.
     pub is_expected: bool,
+    /// All its certificates were revoked; it counts again when it joins with a new ticket.
+    pub is_revoked: bool,
     /// Whether it is on the line now.
     pub is_here: bool,
     /// What is in force there, as far as it said.
@@ -108,7 +110,7 @@ impl Authority {
         JoinString {
             authority: self.member.name().clone(),
             address,
-            root: Fingerprint::of(self.ca.authority.root()),
+            root: Fingerprint::of(self.ca().authority().root()),
             server: ticket.server.clone(),
             kid: ticket.kid.clone(),
             key,
@@ -200,9 +202,11 @@ impl Authority {
     /// The store.
     pub async fn known(&self) -> Result<Vec<Known>, Fault> {
         let reports = self.store.members().await?;
+        let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
         let report = |server: &Server| reports.iter().find(|report| report.server == *server.fqdn());
-        let mut known: Vec<Known> = holdings.topology().servers().map(|server| self.known_of(server, report(server))).collect();
+        let mut known: Vec<Known> =
+            holdings.topology().servers().map(|server| self.known_of(server, report(server), cut_off.contains(server.fqdn()))).collect();
         let mut published = HashMap::new();
         for one in &mut known {
             let Some(version) = one.in_force.as_ref().map(|in_force| in_force.topology) else { continue };
@@ -215,13 +219,14 @@ impl Authority {
     }
 
     /// What this process heard of a server, else what one before it kept.
-    fn known_of(&self, server: &Server, report: Option<&Report>) -> Known {
+    fn known_of(&self, server: &Server, report: Option<&Report>, is_revoked: bool) -> Known {
         let name = server.fqdn();
         let known = Known {
             name: name.clone(),
             roles: server.roles().to_vec(),
             is_member: server.is_member(),
             is_expected: server.is_expected(),
+            is_revoked,
             is_here: false,
             in_force: report.map(in_force_before),
             topology_published_at: None,

@@ -1,5 +1,5 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, the figures about both, and the alarm
-//! when anything in the organisation was not replaced in time.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, OCSP responders in good time, the figures
+//! about it, and the alarm when anything in the organisation was not replaced in time.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -37,8 +37,9 @@ impl Authority {
     }
 
     async fn freshen(&self, now: SystemTime) -> Result<(), Fault> {
+        self.responders(now).await;
         let change = self.changing.lock().await;
-        let lists = self.ca.sign_due_lists(&self.store, now).await?;
+        let lists = self.ca().sign_due_lists(&self.store, now).await?;
         self.publish_lists(lists, now).await?;
         if now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX {
             self.renew_bundle(&change, now).await?;

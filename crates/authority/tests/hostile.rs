@@ -105,9 +105,8 @@ async fn a_server_that_moves_all_the_time_does_not_flood_everybody_with_topologi
     let world = World::new().await;
     world.joined(FE2).await;
     let hello = |port: u16| {
-        let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], port + nth).into()));
-        let listeners = MemberListeners { sip, servers, https };
-        Arc::clone(&world.authority).hello(fqdn(FE2), Hello { version: "1".into(), listeners })
+        let hello = Hello { version: "1".into(), listeners: listeners(port) };
+        Arc::clone(&world.authority).hello(fqdn(FE2), hello)
     };
     hello(20_001).await.unwrap();
     let version = || world.authority.member().holdings().topology().version();
@@ -124,9 +123,8 @@ async fn a_server_that_hangs_up_in_the_middle_leaves_nothing_half_published() {
     for steps in 1..12_u16 {
         let name = fqdn(&format!("h{steps}.a.test"));
         world.joined(name.as_str()).await;
-        let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], 21_000 + steps * 8 + nth).into()));
-        let listeners = MemberListeners { sip, servers, https };
-        let hello = Arc::clone(&world.authority).hello(name.clone(), Hello { version: "1".into(), listeners });
+        let hello = Hello { version: "1".into(), listeners: listeners(21_000 + steps * 8) };
+        let hello = Arc::clone(&world.authority).hello(name.clone(), hello);
         hang_up_after(steps, hello).await;
         let whole = async {
             while !is_published_as_joined(&world, &name).await {
@@ -154,4 +152,37 @@ async fn hang_up_after(steps: u16, future: impl Future) {
         if future.as_mut().poll(context).is_ready() || left == 0 { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+#[tokio::test]
+async fn n5_nobody_waits_for_a_server_that_was_cut_off_until_it_joins_anew() {
+    let world = World::new().await;
+    world.joined(FE2).await;
+    let hello = Hello { version: "1".into(), listeners: listeners(22_001) };
+    Arc::clone(&world.authority).hello(fqdn(FE2), hello).await.unwrap();
+    let known = async || world.authority.known().await.unwrap().into_iter().find(|known| known.name == fqdn(FE2)).unwrap();
+    let publish = async || {
+        let text = world.authority.topology(None).await.unwrap().unwrap().document;
+        let version = world.authority.member().holdings().topology().version();
+        let next = text.replace(&format!("\nversion = {version}\n"), &format!("\nversion = {}\n", version + 1));
+        world.authority.publish(&next).await.unwrap()
+    };
+    assert_eq!((publish().await.missing, known().await.is_revoked), (vec![fqdn(FE2)], false), "a silent member is waited for");
+    let serial = world.authority.store().standing_of(FE2, SystemTime::now(), 10).await.unwrap()[0].serial.to_string();
+    // By the number of its only certificate, which says nothing of whose that is.
+    let spread = world.authority.revoke(&serial).await.unwrap();
+    assert_eq!((spread.members, spread.missing), (1, vec![]));
+    let spread = publish().await;
+    assert_eq!((spread.members, spread.acknowledged, spread.missing), (1, 1, vec![]));
+    assert!(known().await.is_revoked);
+    let ticket = world.add(FE2).await;
+    assert_eq!((publish().await.members, known().await.is_revoked), (1, true), "a ticket alone is no server");
+    world.fetch(&ticket).await;
+    assert_eq!((publish().await.missing, known().await.is_revoked), (vec![fqdn(FE2)], false));
+}
+
+/// Where a server says that it listens.
+fn listeners(port: u16) -> MemberListeners {
+    let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], port + nth).into()));
+    MemberListeners { sip, servers, https }
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
+use hsm::KeyUri;
 use pki::Fqdn;
 use registrar::UserName;
 
@@ -82,6 +83,13 @@ pub(crate) struct Up {
     /// Whether the media of calls must be encrypted; settled by the first start [default: require]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) media: Option<Media>,
+    /// Have the keys of the CAs born in a token: `pkcs11:token=CA;object=contoso?module-path=/usr/lib/softhsm/libsofthsm2.so`;
+    /// settled by the first start [default: encrypted files]
+    #[arg(long, value_name = "URI")]
+    pub(crate) ca_keys: Option<KeyUri>,
+    /// Those keys are in the token already: take them, make none
+    #[arg(long, requires = "ca_keys")]
+    pub(crate) ca_keys_exist: bool,
 }
 
 /// How a server serves, whatever it is there for.

@@ -144,6 +144,27 @@ pub(crate) fn read_private(path: &Path) -> anyhow::Result<zeroize::Zeroizing<Str
     read(path).map(zeroize::Zeroizing::new)
 }
 
+/// A secret that the service manager hands over (systemd's `LoadCredential=`), if it does. Its folder may be entered by this
+/// service only; the file is root's where an access list opens it for us, which looks like a right of its group.
+///
+/// # Errors
+/// It is there and unreadable, of somebody else, or open to everybody.
+pub(crate) fn read_credential(name: &str) -> anyhow::Result<Option<zeroize::Zeroizing<String>>> {
+    let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
+    let path = Path::new(&folder).join(name);
+    if !path.try_exists().with_context(|| format!("cannot look at {}", path.display()))? {
+        return Ok(None);
+    }
+    let facts = fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let (owner, mode) = (facts.uid(), facts.permissions().mode() & 0o777);
+    ensure!(
+        [0, rustix::process::geteuid().as_raw()].contains(&owner) && mode & 0o037 == 0,
+        "{} holds a secret and is of uid {owner} with mode {mode:04o}: let the service manager hand it over (LoadCredential=)",
+        path.display()
+    );
+    Ok(Some(zeroize::Zeroizing::new(read(&path)?)))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

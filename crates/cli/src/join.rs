@@ -153,16 +153,21 @@ async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, t
 /// # Errors
 /// The authority is not there, says no, or a file cannot be written: the old certificate stays.
 pub(crate) async fn renew(layout: &Layout, holdings: &Holdings, joined_at: SocketAddr, server: &Fqdn) -> anyhow::Result<ServerCertificate> {
-    let authority = holdings.topology().authority();
-    let address = authority.listeners().https.unwrap_or(joined_at);
-    let policy = holdings.policy()?;
-    let target =
-        Target { address, name: authority.fqdn().clone(), port: address.port(), tls: tls(policy.anchors, policy.revocation, None)? };
+    let tls = tls(holdings.bundle().anchors()?, holdings.revocation(), None)?;
+    let name = holdings.topology().authority().fqdn();
     let account = crate::files::read_private(&layout.file(Layout::ACCOUNT))?;
     let key = Key::generate()?;
     let request = pki::certificate_request(&key, std::slice::from_ref(server))?;
-    let chain = acme::renew(&target, &account, server, &request).await?;
-    ServerCertificate::keep(layout, &chain, key)
+    let mut failed = None;
+    for address in member::authority_addresses(holdings, joined_at) {
+        let target = Target { address, name: name.clone(), port: address.port(), tls: Arc::clone(&tls) };
+        match acme::renew(&target, &account, server, &request).await {
+            Ok(chain) => return ServerCertificate::keep(layout, &chain, key),
+            // Somebody else may be there: the next address is no worse.
+            Err(fault) => failed = Some(fault),
+        }
+    }
+    Err(failed.map_or_else(|| anyhow::anyhow!("the authority has no address"), anyhow::Error::from))
 }
 
 impl args::Serving {

@@ -15,6 +15,7 @@ use cryptoki::{
     types::AuthPin,
 };
 use pki::{CaKey, KeyFault, NoRandomness, PublicKey};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use zeroize::Zeroizing;
 
 use crate::{KeyUri, module};
@@ -163,8 +164,21 @@ impl CaKey for TokenKey {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
         let digest = digest::digest(&digest::SHA256, message);
-        let fixed = self.sign_fixed(digest.as_ref()).map_err(|_| KeyFault::NotSigned)?;
+        let fixed = waiting(|| self.sign_fixed(digest.as_ref())).map_err(|fault| {
+            // What the token says is for the log: whoever asked for a certificate is not told.
+            tracing::error!(key = %self.uri, %fault, "a CA's key signed nothing");
+            KeyFault::NotSigned
+        })?;
         pki::signature_to_der(&fixed).ok_or(KeyFault::NotSigned)
+    }
+}
+
+/// Does something that may take as long as a token takes. On a thread of the asynchronous runtime, other work is given to
+/// other threads meanwhile: a server goes on serving while its token thinks.
+fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
     }
 }
 

@@ -15,6 +15,7 @@ pub struct KeyUri {
     module: PathBuf,
     token: String,
     object: String,
+    pin_source: Option<PathBuf>,
 }
 
 /// Why a text is no address of a key in a token.
@@ -26,17 +27,30 @@ pub enum KeyUriFault {
     )]
     Form(String),
     /// Something that we would not honour.
-    #[error("the address of the key has {0:?}, which is not understood here; it takes token, object and module-path")]
+    #[error("the address of the key has {0:?}, which is not understood here; it takes token, object, module-path and pin-source")]
     Attribute(String),
     /// A secret where everybody reads it.
-    #[error("the address of the key holds a PIN, which would then be in files and process lists; take it out, and give the PIN in a file")]
+    #[error(
+        "the address of the key holds a PIN, which would then be in files and process lists; take it out, and give the PIN in a file (pin-source=/PATH)"
+    )]
     Pin,
 }
 
 impl KeyUri {
     /// The key `object` of the token `token`, both by label.
     pub fn new(module: impl Into<PathBuf>, token: &str, object: &str) -> Self {
-        Self { module: module.into(), token: token.into(), object: object.into() }
+        Self { module: module.into(), token: token.into(), object: object.into(), pin_source: None }
+    }
+
+    /// Another key of the same token.
+    #[must_use]
+    pub fn with_object(&self, object: &str) -> Self {
+        Self { object: object.into(), ..self.clone() }
+    }
+
+    /// The file with the token's PIN, if the address names it.
+    pub fn pin_source(&self) -> Option<&Path> {
+        self.pin_source.as_deref()
     }
 
     /// The PKCS #11 module.
@@ -62,14 +76,15 @@ impl FromStr for KeyUri {
         let form = || KeyUriFault::Form(text.chars().take(URI_BYTES_MAX).collect());
         let rest = text.strip_prefix("pkcs11:").filter(|_| text.len() <= URI_BYTES_MAX).ok_or_else(form)?;
         let (path, query) = rest.split_once('?').ok_or_else(form)?;
-        let [mut token, mut object, mut module] = [const { None }; 3];
+        let [mut token, mut object, mut module, mut pin_source] = [const { None }; 4];
         for attribute in path.split(';').chain(query.split('&')) {
             let (name, value) = attribute.split_once('=').ok_or_else(form)?;
             let place = match name {
                 "token" => &mut token,
                 "object" => &mut object,
                 "module-path" => &mut module,
-                "pin-value" | "pin-source" => return Err(KeyUriFault::Pin),
+                "pin-source" => &mut pin_source,
+                "pin-value" => return Err(KeyUriFault::Pin),
                 other => return Err(KeyUriFault::Attribute(other.into())),
             };
             let value = decoded(value).filter(|value| !value.is_empty()).ok_or_else(form)?;
@@ -78,10 +93,19 @@ impl FromStr for KeyUri {
             }
         }
         match (module, token, object) {
-            (Some(module), Some(token), Some(object)) if module.starts_with('/') => Ok(Self::new(module, &token, &object)),
+            (Some(module), Some(token), Some(object)) if module.starts_with('/') => {
+                let pin_source = pin_source.map(|source| file(&source).ok_or_else(form)).transpose()?;
+                Ok(Self { pin_source, ..Self::new(module, &token, &object) })
+            }
             _ => Err(form()),
         }
     }
+}
+
+/// A file on this machine, by its path or as a URI (RFC 7512 §2.4). A program (`|…`) is not run.
+fn file(source: &str) -> Option<PathBuf> {
+    let path = source.strip_prefix("file:").map_or(source, |path| path.strip_prefix("//").unwrap_or(path));
+    path.starts_with('/').then(|| path.into())
 }
 
 /// Without percent-coding; `None` if that is broken, or there is a control character.
@@ -100,7 +124,11 @@ fn decoded(text: &str) -> Option<String> {
 impl fmt::Display for KeyUri {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let module = self.module.to_string_lossy();
-        write!(out, "pkcs11:token={};object={}?module-path={}", coded(&self.token), coded(&self.object), coded(&module))
+        write!(out, "pkcs11:token={};object={}?module-path={}", coded(&self.token), coded(&self.object), coded(&module))?;
+        match &self.pin_source {
+            Some(path) => write!(out, "&pin-source={}", coded(&path.to_string_lossy())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -121,6 +149,20 @@ mod tests {
         }
         let uri: KeyUri = "pkcs11:object=issuing;token=My%20CA?module-path=/usr/lib/x.so".parse().unwrap();
         assert_eq!((uri.token(), uri.object(), uri.module()), ("My CA", "issuing", Path::new("/usr/lib/x.so")));
+    }
+
+    #[test]
+    fn the_pin_is_in_a_file_and_nowhere_else() {
+        let with = |source: &str| format!("pkcs11:token=a;object=b?module-path=/x&pin-source={source}").parse::<KeyUri>();
+        for source in ["/etc/pin", "file:/etc/pin", "file:///etc/pin", "%2fetc%2fpin"] {
+            let uri = with(source).unwrap();
+            assert_eq!(uri.pin_source(), Some(Path::new("/etc/pin")), "{source}");
+            assert_eq!(uri.to_string().parse(), Ok(uri.clone()));
+            assert_eq!(uri.with_object("c").pin_source(), uri.pin_source());
+        }
+        for bad in ["pin", "|/usr/bin/askpin", "file:pin", "http://x/pin", ""] {
+            assert!(matches!(with(bad), Err(KeyUriFault::Form(_))), "{bad}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{Account, Heard, LOOK_AGAIN, Lab, Program, Site, wait_until, within, write_tone};
+use crate::{Account, Heard, Host, LOOK_AGAIN, Lab, Program, Site, wait_until, within, write_tone};
 
 /// How a phone protects media.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,17 +55,28 @@ impl Baresip {
     ///
     /// `seat` tells several phones of a test apart: it chooses control port and media ports.
     pub fn start(lab: &Lab, seat: u16, account: &Account, site: &Site, media: Media, hz: u32, contact: &str) -> Self {
+        let desk = Desk { address: Ipv4Addr::LOCALHOST, name_server: Ipv4Addr::LOCALHOST, seat };
+        Self::start_at(lab, desk, Command::new("baresip"), account, site, media, hz, contact)
+    }
+
+    /// The same on a machine of its own.
+    pub fn start_on(lab: &Lab, host: &Host, account: &Account, site: &Site, hz: u32, contact: &str) -> Self {
+        let desk = Desk { address: host.address(), name_server: host.name_server(), seat: 0 };
+        Self::start_at(lab, desk, host.command("baresip"), account, site, Media::Sdes, hz, contact)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that tells two phones apart")]
+    fn start_at(lab: &Lab, desk: Desk, mut command: Command, account: &Account, site: &Site, media: Media, hz: u32, contact: &str) -> Self {
         let name = format!("baresip-{}", account.user);
         let dir = lab.folder(&name);
         lab.folder(&format!("{name}/heard"));
         write_tone(&dir.join("tone.wav"), hz, 60);
-        let control = SocketAddrV4::new(Ipv4Addr::LOCALHOST, Self::CONTROL_PORTS.start() + seat);
-        lab.file(&format!("{name}/config"), &config(&dir, control, seat, &site.ca));
+        lab.file(&format!("{name}/config"), &config(&dir, &desk, &site.ca));
         lab.file(&format!("{name}/accounts"), "# The account comes over the control port, so that no event of it is missed.\n");
         lab.file(&format!("{name}/contacts"), &format!("\"peer\" <{contact}>\n"));
         lab.file(&format!("{name}/current_contact"), contact);
-        let program = Program::start(lab, &name, Command::new("baresip").arg("-s").arg("-f").arg(&dir));
-        let control = wait_until("baresip's control port", || TcpStream::connect(control).ok());
+        let program = Program::start(lab, &name, command.arg("-s").arg("-f").arg(&dir));
+        let control = wait_until("baresip's control port", || TcpStream::connect(desk.control()).ok());
         control.set_read_timeout(Some(LOOK_AGAIN)).expect("a socket has a read timeout");
         let line = format!(
             "<{};transport=tls>;auth_user={};auth_pass={};outbound=\"sip:{};transport=tls\";regint=60;answermode=manual{}",
@@ -93,6 +104,24 @@ impl Baresip {
     pub fn sign_in(&mut self) {
         let answer = self.try_sign_in();
         assert_eq!(answer, Ok(()), "{} signs in; see {}", self.account.aor(), self.program.log().display());
+    }
+
+    /// Opens its account without signing in: it can write and call, and is not reached.
+    pub fn open_line(&mut self) {
+        let line = self.line.replace("regint=60", "regint=0");
+        self.command("uanew", &line);
+    }
+
+    /// Where a 302 that it got sends it: the names and ports of the servers, the best first.
+    pub fn redirected_to(&self) -> Vec<(String, u16)> {
+        let printed = self.program.printed();
+        let answer = printed.split("SIP/2.0 302").nth(1).unwrap_or_default();
+        let ways = answer.lines().find_map(|line| line.strip_prefix("Contact: ")).unwrap_or_default();
+        let way = |way: &str| {
+            let (name, port) = way.trim().strip_prefix("<sip:")?.split(';').next()?.rsplit_once(':')?;
+            Some((name.to_owned(), port.parse().ok()?))
+        };
+        ways.split(',').filter_map(way).collect()
     }
 
     /// Writes an instant message to its contact.
@@ -226,15 +255,30 @@ fn netstring(bytes: &[u8]) -> Option<(Option<Value>, usize)> {
     (bytes.len() > colon + 1 + length).then(|| (serde_json::from_slice(body).ok(), colon + length + 2))
 }
 
-/// A configuration with the modules a call needs. DTLS-SRTP wants both phones on 127.0.0.1: a socket that is bound to no address
-/// sends from there, and the other phone would not know it.
-fn config(dir: &Path, control: SocketAddrV4, seat: u16, ca: &Path) -> String {
-    let (dir, ca) = (dir.display(), ca.display());
+/// Where a phone stands.
+struct Desk {
+    address: Ipv4Addr,
+    name_server: Ipv4Addr,
+    /// Tells phones at the same address apart.
+    seat: u16,
+}
+
+impl Desk {
+    fn control(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, Baresip::CONTROL_PORTS.start() + self.seat)
+    }
+}
+
+/// A configuration with the modules a call needs. DTLS-SRTP wants two phones of one machine on 127.0.0.1: a socket that is bound
+/// to no address sends from there, and the other phone would not know it.
+fn config(dir: &Path, desk: &Desk, ca: &Path) -> String {
+    let (dir, ca, control) = (dir.display(), ca.display(), desk.control());
+    let Desk { address, name_server, seat } = desk;
     let (first_port, last_port) = (20_000 + seat * 100, 20_098 + seat * 100);
     let modules = ["g711", "sndfile", "aufile", "aubridge", "srtp", "dtls_srtp"].map(|name| format!("module {name}.so\n")).concat();
     let applications = ["contact", "debug_cmd", "menu", "ctrl_tcp"].map(|name| format!("module_app {name}.so\n")).concat();
     format!(
-        "poll_method epoll\nsip_listen 127.0.0.1:0\nsip_cafile {ca}\nnet_interface 127.0.0.1\ndns_server 127.0.0.1:53\n\
+        "poll_method epoll\nsip_listen {address}:0\nsip_cafile {ca}\nnet_interface {address}\ndns_server {name_server}:53\n\
          call_local_timeout 30\ncall_max_calls 2\naudio_source aufile,{dir}/tone.wav\naudio_player aubridge,voice\n\
          audio_alert aubridge,alert\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\naudio_buffer 20-160\n\
          rtp_ports {first_port}-{last_port}\nrtp_timeout 10\njitter_buffer_delay 5-10\nringback_disabled yes\nmenu_bell no\n\

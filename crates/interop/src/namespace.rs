@@ -5,7 +5,8 @@
 
 use std::env;
 use std::fs::File;
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -24,7 +25,9 @@ const REQUIRED: &str = "INTEROP_REQUIRED";
 /// No test takes this long.
 const TEST_SECONDS_MAX: Duration = Duration::from_secs(150);
 /// Each of them is in a Debian package that `cargo xtask test` installs.
-const PROGRAMS: [&str; 9] = ["ip", "unshare", "baresip", "linphone-daemon", "sipp", "tshark", "socat", "openssl", "curl"];
+const PROGRAMS: [&str; 10] = ["ip", "unshare", "baresip", "linphone-daemon", "sipp", "tshark", "socat", "openssl", "curl", "kamailio"];
+/// Where servers are, which is not in everybody's PATH.
+const SERVERS_DIR: &str = "/usr/sbin";
 
 /// Runs `test` in namespaces of its own: network, mounts and processes. The test's name is the one of the function around it.
 ///
@@ -58,7 +61,8 @@ fn unfit() -> Option<Unfit> {
 
 fn missing_programs() -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let there = |program: &&str| env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    let dirs: Vec<PathBuf> = env::split_paths(&path).chain([SERVERS_DIR.into()]).collect();
+    let there = |program: &&str| dirs.iter().any(|dir| dir.join(program).is_file());
     let mut missing: Vec<String> = PROGRAMS.iter().filter(|program| !there(program)).map(|program| (*program).to_owned()).collect();
     if !python().is_file() {
         missing.push(python().display().to_string());
@@ -109,8 +113,8 @@ fn outside(name: &str) {
 fn inside(name: &str, test: impl FnOnce(&Lab)) {
     let lab = Lab::open(name).mounted();
     must_run(Command::new("ip").args(["link", "set", "lo", "up"]));
-    bind(&lab.file("hosts", &names::hosts()), "/etc/hosts");
-    bind(&lab.file("resolv.conf", "nameserver 127.0.0.1\n"), "/etc/resolv.conf");
+    bind(&lab.file(names::FILE, &names::hosts()), "/etc/hosts");
+    bind(&lab.file(names::SERVERS_FILE, &names::servers(Ipv4Addr::LOCALHOST)), "/etc/resolv.conf");
     names::answer();
     test(&lab);
 }

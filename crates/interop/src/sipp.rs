@@ -38,6 +38,8 @@ pub enum Scenario {
     Register,
     /// One MESSAGE, without a sign-in before it.
     Message,
+    /// Sign in, then claim to be the user `victim` in every way there is.
+    Forge,
     /// Sign in, then INVITE with encrypted media, ACK, a moment, BYE.
     Call,
     /// Sign in, then take the messages that come in.
@@ -51,6 +53,7 @@ impl Scenario {
         match self {
             Self::Register => "register.xml",
             Self::Message => "message.xml",
+            Self::Forge => "forge.xml",
             Self::Call => "call.xml",
             Self::AnswerMessages | Self::AnswerCalls => "answer.xml",
         }
@@ -61,7 +64,7 @@ impl Scenario {
         match self {
             Self::AnswerMessages => Some("answer-message.xml"),
             Self::AnswerCalls => Some("answer-call.xml"),
-            Self::Register | Self::Message | Self::Call => None,
+            Self::Register | Self::Message | Self::Forge | Self::Call => None,
         }
     }
 }
@@ -89,6 +92,8 @@ impl Sipp {
             command.arg("-oocsf").arg(scenarios.join(file));
         }
         command.args(["-m", &calls.to_string(), "-r", &rate.to_string(), "-l", "200", "-recv_timeout", "15000"]);
+        // Without it SIPp signs for the tunnel's address, which is nobody's name.
+        command.args(["-auth_uri", &users[0].domain]);
         command.args(["-trace_err", "-error_file"]).arg(lab.path(&format!("{name}.errors")));
         command.args(["-trace_screen", "-screen_file"]).arg(lab.path(&format!("{name}.screen")));
         command.args(["-trace_msg", "-message_file"]).arg(lab.path(&format!("{name}.messages")));

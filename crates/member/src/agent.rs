@@ -9,22 +9,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use pki::Fqdn;
 use rustls::ClientConfig;
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use topology::Role;
+use trust::Refusal;
 use web::{
     client::Target,
     control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Update},
 };
 
-use crate::{
-    Member,
-    holdings::Refused,
-    refresh::{is_stale, refresh},
-};
+use crate::{Member, catch_up};
 
 /// How long to wait before the authority is called again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -48,6 +46,10 @@ pub struct Agent {
     /// Told when the authority wants our certificate renewed.
     renew: mpsc::Sender<()>,
     shown: Box<dyn Fn() -> (String, String) + Send + Sync>,
+    /// How many calls in a row came to nothing: each further one goes to the next address.
+    failed: usize,
+    /// When to ask for what the line does not bring; `None` while it is there.
+    ask_at: Option<Instant>,
 }
 
 /// Why a call ended.
@@ -55,8 +57,10 @@ pub struct Agent {
 enum Ended {
     #[error(transparent)]
     Control(#[from] ControlError),
-    #[error("what it sent was refused: {0}")]
-    Refused(#[from] Refused),
+    #[error("it is not believed any more: {0}")]
+    Disbelieved(#[from] Box<Refusal>),
+    #[error("{0} is the authority no longer")]
+    Other(Fqdn),
 }
 
 impl Agent {
@@ -68,14 +72,15 @@ impl Agent {
         renew: mpsc::Sender<()>,
         shown: impl Fn() -> (String, String) + Send + Sync + 'static,
     ) -> Self {
-        Self { member, about, tls, renew, shown: Box::new(shown) }
+        Self { member, about, tls, renew, shown: Box::new(shown), failed: 0, ask_at: None }
     }
 
     /// Calls until the task is ended; never gives up.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         loop {
-            let began = tokio::time::Instant::now();
+            self.catch_up().await;
+            let began = Instant::now();
             let ended = match self.call().await {
                 Ok(never) => match never {},
                 Err(ended) => ended,
@@ -84,43 +89,74 @@ impl Agent {
             if began.elapsed() > BACKOFF_MAX {
                 backoff = BACKOFF_MIN;
             }
+            self.failed = self.failed.wrapping_add(1);
+            self.ask_at.get_or_insert(began);
             tracing::warn!(server = %self.member.name(), reason = %ended, again_in = ?backoff, "no line to the authority; what is held stays in force");
             sleep(jittered(backoff)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
-    /// Where the authority is by the topology in force, else where it was.
+    /// Asks for lists and bundle where the line does not bring them: as soon as it is lost and from time to time, so that what was
+    /// revoked is known here though the authority does not take us; and before each call when a list has run out, for without it the
+    /// authority cannot be believed.
+    async fn catch_up(&mut self) {
+        let holdings = self.member.holdings();
+        let is_due = self.ask_at.is_some_and(|at| at <= Instant::now());
+        if !is_due && !holdings.has_stale_lists(SystemTime::now()) {
+            return;
+        }
+        self.ask_at = Some(Instant::now() + jittered(catch_up::refresh(&holdings)));
+        if let Err(error) = catch_up::catch_up(&self.member, self.about.authority).await {
+            tracing::debug!(server = %self.member.name(), %error, "nothing could be fetched from the authority");
+        }
+    }
+
+    /// Where the authority is by the topology in force, and by turns where it was when this server joined.
     fn target(&self) -> Target {
         let holdings = self.member.holdings();
         let authority = holdings.topology().authority();
         debug_assert!(authority.has(Role::Authority));
-        let address = authority.listeners().https.unwrap_or(self.about.authority);
+        let addresses = catch_up::authority_addresses(&holdings, self.about.authority);
+        let address = addresses.get(self.failed % addresses.len()).copied().unwrap_or(self.about.authority);
         Target { address, name: authority.fqdn().clone(), port: address.port(), tls: Arc::clone(&self.tls) }
     }
 
-    async fn call(&self) -> Result<std::convert::Infallible, Ended> {
-        let now = SystemTime::now();
-        if is_stale(&self.member.holdings(), now)
-            && let Err(fault) = refresh(&self.member, self.target(), now).await
-        {
-            // Whether the call can succeed all the same is for the time of grace to say.
-            tracing::error!(server = %self.member.name(), %fault, "stale revocation lists were not replaced");
-        }
+    async fn call(&mut self) -> Result<std::convert::Infallible, Ended> {
+        let mut epoch = self.member.epoch();
         let client = ControlClient::connect(self.target()).await?;
         client.hello(&Hello { version: env!("CARGO_PKG_VERSION").to_owned(), listeners: self.about.listeners }).await?;
         let mut feed = client.feed(&self.member.begin_feed().await).await?;
         metrics::gauge!("verbund_authority_connected").set(1.0);
         tracing::info!(server = %self.member.name(), "the line to the authority is there");
+        (self.failed, self.ask_at) = (0, None);
         let mut heartbeat = interval(HEARTBEAT_EVERY);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                update = feed.next() => self.take(&update?).await,
-                _ = heartbeat.tick() => {}
+            let time_has_passed = tokio::select! {
+                update = feed.next() => {
+                    self.take(&update?).await;
+                    false
+                }
+                Ok(()) = epoch.changed() => true,
+                _ = heartbeat.tick() => true,
+            };
+            if time_has_passed || epoch.has_changed().unwrap_or(true) {
+                epoch.mark_unchanged();
+                self.judge(&client)?;
             }
             client.ack(&self.report()).await?;
         }
+    }
+
+    /// Rows N5, N15, N31: the authority's end of the line is judged like every open connection, by what is believed now.
+    fn judge(&self, client: &ControlClient) -> Result<(), Ended> {
+        let (called, address) = client.called();
+        if self.member.holdings().topology().authority().fqdn() != called {
+            return Err(Ended::Other(called.clone()));
+        }
+        self.member.judge(called, address, client.chain(), SystemTime::now()).map_err(Box::new)?;
+        Ok(())
     }
 
     /// What is refused is told with the next report; the line stays, for the next document may be better.

@@ -207,7 +207,17 @@ impl Holdings {
         })
     }
 
-    fn revocation(&self) -> Revocation {
+    /// Whether the time of a list is over, or one is missing: what its CA issued is believed for [`GRACE`] more, then no longer.
+    #[must_use]
+    pub fn has_stale_lists(&self, now: SystemTime) -> bool {
+        let is_fresh = |key: Fingerprint| self.lists.iter().any(|list| list.issuer_key() == key && now <= list.next_update());
+        let keys = self.bundle.list_issuers().filter_map(pki::facts).map(|facts| facts.public_key_fingerprint());
+        !keys.into_iter().all(is_fresh)
+    }
+
+    /// What every certificate is held against.
+    #[must_use]
+    pub fn revocation(&self) -> Revocation {
         Revocation::strict(self.lists.clone(), GRACE)
     }
 

@@ -5,14 +5,15 @@
 //! [`Agent`] (the line to the authority).
 
 mod agent;
+mod catch_up;
 pub mod disk;
 mod holdings;
 mod join;
 mod member;
-mod refresh;
 mod users;
 
 pub use agent::{About, Agent, jittered};
+pub use catch_up::{CatchUpFault, authority_addresses, catch_up};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};
 pub use member::{Member, Taken, checks_sign_ins_of, directory};

@@ -1,16 +1,16 @@
 //! What this server holds, and that it is in force: the one place where a change of trust reaches listeners, links, open
 //! connections and users.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use net::Handle;
 use node::Node;
-use pki::Fqdn;
+use pki::{CertificateDer, Fqdn};
 use registrar::{Directory, DirectoryFull, UserName};
 use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
-use trust::LivePolicy;
+use trust::{LivePolicy, Refusal, judge_answer};
 use web::control::{Held, InForce, RefusedDocument, Update};
 
 use crate::{
@@ -86,6 +86,14 @@ impl Member {
     #[must_use]
     pub fn holdings(&self) -> Arc<Holdings> {
         Arc::clone(&self.shown.borrow())
+    }
+
+    /// Judges a server that we called, by what is believed now.
+    ///
+    /// # Errors
+    /// It is revoked, not listed any more, ended, or cannot be judged (row N31).
+    pub fn judge(&self, called: &Fqdn, at: SocketAddr, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), Refusal> {
+        judge_answer(&self.policy.current(), called, at, chain, now).verdict.map(drop)
     }
 
     /// A new feed of the authority begins: what came of the one before only in part is forgotten, and comes again from the

@@ -226,6 +226,9 @@ impl Connection {
                 delivered = self.deliver(cx, scratch)?;
             }
         }
+        if !self.seat.hold_unfinished(self.unfinished_bytes()) {
+            return Err(Ended::TooMuchUnfinished);
+        }
         let due = self.link.take_into(&mut scratch.plain);
         if !scratch.plain.is_empty() {
             self.tls.seal(&scratch.plain, &mut scratch.output)?;
@@ -309,9 +312,6 @@ impl Connection {
                 Err(fault) => return Err(self.refuse_stream(cx, scratch, framer.buffer_mut(), fault)),
             }
         };
-        if !self.seat.hold_unfinished(framer.buffer_mut().len()) {
-            return Err(Ended::TooMuchUnfinished);
-        }
         if framer.is_between_messages() {
             framer.shrink();
         }
@@ -321,6 +321,11 @@ impl Connection {
             self.framer = Some(framer);
         }
         Ok(delivered)
+    }
+
+    /// What is held of things that are not whole: of a message, and of a record that cannot be decrypted yet.
+    fn unfinished_bytes(&self) -> usize {
+        self.framer.as_ref().map_or(0, |framer| framer.held_bytes()) + self.tls.held_bytes()
     }
 
     /// A place for one message: in this connection's own share, and in the core's queue.
@@ -392,7 +397,7 @@ impl Connection {
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let now = Instant::now;
         let half_framed = self.framer.as_ref().is_some_and(|framer| !framer.is_between_messages());
-        let half_received = self.reservation.is_none() && (half_framed || self.tls.holds_input());
+        let half_received = self.reservation.is_none() && (half_framed || self.tls.held_bytes() > 0);
         if !half_received || self.link.in_flight() >= self.shared.limits.messages_in_flight_max {
             self.message_since = None;
         } else {

@@ -12,6 +12,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Of these, kept for connections to the port for servers, if there is one: clients cannot take them.
     pub connections_for_servers_max: usize,
+    /// Of those on the port for servers, how many may come from addresses at which the topology lists no server. Fewer than its
+    /// handshakes, so that strangers who begin and never end leave handshakes to servers too.
+    pub strangers_max: usize,
     /// Of these, kept for the links that we open to other servers, if we open any: nobody else can take them.
     pub links_dialled_max: usize,
     /// Connections from one source (an IPv4 address, an IPv6 /64); lowered so far that a part of all places stays free
@@ -19,7 +22,8 @@ pub struct Limits {
     pub connections_per_source_max: usize,
     /// Handshakes under way in all; further ones wait, and waiting counts against their deadline.
     pub handshakes_max: usize,
-    /// Handshakes under way from one source: a part of all, so that one address cannot hold every place.
+    /// Handshakes under way from one source: a small part of all, so that a handful of addresses that begin and never end
+    /// cannot hold every place. An office behind one address has its next phones in as fast as the first ones finish.
     pub handshakes_per_source_max: usize,
     /// Handshakes that may compute at the same time. What stands in the run queue is what messages of signed-in users
     /// wait behind, so a flood of handshakes costs others this many handshakes' time and no more.
@@ -70,10 +74,11 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         connections_max: 40_000,
         connections_for_servers_max: 1_024,
+        strangers_max: 256,
         links_dialled_max: 512,
         connections_per_source_max: 20_000,
         handshakes_max: 2_048,
-        handshakes_per_source_max: 1_024,
+        handshakes_per_source_max: 128,
         handshakes_computing_max: 8,
         handshake_seconds_max: 10,
         connect_seconds_max: 2,
@@ -99,6 +104,8 @@ impl Limits {
     const OTHERS_PART: usize = 32;
     /// What server links, and those we dial, may each keep for themselves, as a part of all connections.
     const KEPT_PART: usize = 4;
+    /// What strangers may take of the port for servers at most, as a part of its places.
+    const STRANGERS_PART: usize = 4;
     /// What the other kinds get of what a kind of connections may take besides places, as a part of it.
     const SMALLER_PART: usize = 4;
 
@@ -126,9 +133,15 @@ impl Limits {
         match kind {
             Kind::Clients => {
                 let kept = self.connections_for_servers_max + self.links_dialled_max;
-                self.with_connections(self.connections_max.saturating_sub(kept))
+                // Everybody is a stranger there.
+                let places = self.connections_max.saturating_sub(kept);
+                Self { strangers_max: places, ..self }.with_connections(places)
             }
-            Kind::Servers => smaller.with_connections(self.connections_for_servers_max),
+            Kind::Servers => {
+                let places = self.connections_for_servers_max;
+                let strangers_max = self.strangers_max.min((places / Self::STRANGERS_PART).max(1));
+                Self { strangers_max, ..smaller }.with_connections(places)
+            }
             Kind::Dialled => Self {
                 connections_max: self.links_dialled_max,
                 connections_per_source_max: self.links_dialled_max,
@@ -218,6 +231,16 @@ mod tests {
         let limits = Limits::DEFAULT.within(room, &[Kind::Clients, Kind::Servers, Kind::Dialled]);
         let shares = [Kind::Clients, Kind::Servers, Kind::Dialled].map(|kind| limits.of(kind).connections_max);
         assert_eq!((shares, shares.iter().sum()), (expected, room));
+    }
+
+    #[test]
+    fn n38_a_handful_of_sources_cannot_hold_every_handshake() {
+        for kind in [Kind::Clients, Kind::Servers] {
+            let limits = Limits::DEFAULT.of(kind);
+            assert!(16 * limits.handshakes_per_source_max <= limits.handshakes_max);
+        }
+        let servers = Limits::DEFAULT.of(Kind::Servers);
+        assert!(servers.strangers_max < servers.handshakes_max);
     }
 
     #[test]

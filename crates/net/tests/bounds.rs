@@ -141,6 +141,23 @@ async fn n38_strangers_cannot_fill_the_memory_with_halves_of_messages() {
 }
 
 #[tokio::test]
+async fn n38_halves_of_tls_records_count_like_halves_of_messages() {
+    let server = Running::with(Limits { unfinished_bytes_per_source_max: 20_000, ..Limits::DEFAULT }).await;
+    let mut other = server.phone().await;
+    let (mut first, mut second) = (server.phone().await, server.phone().await);
+    // The head of a record of 16 KiB, and most of it.
+    let half = [[23, 3, 3, 0x40, 0].as_slice(), &[0; 12_000]].concat();
+    first.stream.get_mut().0.write_all(&half).await.unwrap();
+    second.stream.get_mut().0.write_all(&half).await.unwrap();
+    let mut ended = 0;
+    for phone in [&mut first, &mut second] {
+        ended += usize::from(timeout(Duration::from_secs(1), phone.expect_farewell()).await.is_ok());
+    }
+    assert_eq!(ended, 1, "one of the two is one too many");
+    other.check_alive().await;
+}
+
+#[tokio::test]
 async fn n38_an_idle_connection_may_stay_silent_longer_than_a_message_may_take() {
     let server = Running::with(Limits { message_seconds_max: 1, ..Limits::DEFAULT }).await;
     let mut phone = server.phone().await;

@@ -96,7 +96,8 @@ impl Node {
             // A binding is a connection of the phone's own.
             return refuse(Status::FORBIDDEN);
         }
-        let asserted = vouch::identity(&self.topology, &server, request).map_err(|why| {
+        let as_called = || self.proxy.speaker_as_called(request) == Some(End::Server(Arc::clone(&server)));
+        let asserted = vouch::identity(&self.topology, &server, request, as_called).map_err(|why| {
             self.counters.unvouched += 1;
             tracing::warn!(flow = flow.0, %server, reason = %why, "a server's request is refused");
             Decision::Answer(Answer::warned(Status::FORBIDDEN, self.name(), why))
@@ -196,6 +197,13 @@ impl Node {
     fn caller(&mut self, flow: Flow, request: &Message, now: Instant) -> Asked<UserName> {
         let from = request.from().ok().and_then(|from| self.aor(&from.uri));
         if let Some(user) = from.clone().filter(|user| self.session_has(flow, user)) {
+            return Ok(user);
+        }
+        if let Some(End::User(user)) = self.proxy.speaker_as_called(request)
+            && self.session_has(flow, &user)
+        {
+            // Called by another name (an application sent the call on, or the caller wrote an address), they speak under it, in
+            // this dialog only. Who they are is asserted all the same.
             return Ok(user);
         }
         let signed_in = self.sessions.get(&flow).is_some_and(Session::has_users);

@@ -34,8 +34,13 @@ pub(crate) enum Unvouched {
 }
 
 /// The P-Asserted-Identity of a request that came from a listed server: its own, or what its From says. Each of both must be
-/// somebody that this server can speak for.
-pub(crate) fn identity(topology: &Topology, server: &Fqdn, request: &Message) -> Result<String, Unvouched> {
+/// somebody that this server can speak for; but From may be what our side called the other by in this dialog (`as_called`).
+pub(crate) fn identity(
+    topology: &Topology,
+    server: &Fqdn,
+    request: &Message,
+    as_called: impl FnOnce() -> bool,
+) -> Result<String, Unvouched> {
     let roles = topology.role_of(server);
     if !roles.iter().any(|role| speaks_for_users(*role)) {
         return Err(Unvouched::Role);
@@ -52,7 +57,7 @@ pub(crate) fn identity(topology: &Topology, server: &Fqdn, request: &Message) ->
     }
     match asserted {
         // RFC 3323 §4.1.1.3: a caller who wants privacy has no From, and the server that vouches knows whose it is.
-        Some(asserted) if may_be(&from.uri) || is_anonymous(&from.uri) => Ok(asserted),
+        Some(asserted) if may_be(&from.uri) || is_anonymous(&from.uri) || as_called() => Ok(asserted),
         None if may_be(&from.uri) => Ok(written(&from.uri)),
         Some(_) | None => Err(Unvouched::Identity),
     }
@@ -126,7 +131,7 @@ mod tests {
         );
         let request = Message::parse(text.clone().into()).unwrap();
         let server = format!("{server}.contoso.example").parse().unwrap();
-        assert_eq!(identity(&topology, &server, &request).as_deref().map_err(|why| *why), expected, "{server}: {text}");
+        assert_eq!(identity(&topology, &server, &request, || false).as_deref().map_err(|why| *why), expected, "{server}: {text}");
     }
 
     #[test]

@@ -6,32 +6,29 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::digest;
 use pki::{CaKey, CertificateDer, Fingerprint, RevocationReason, Serial};
 use x509_cert::{
     Certificate,
     der::{
         self, Decode as _, Encode as _,
-        asn1::{BitString, Null, ObjectIdentifier, OctetString},
+        asn1::{BitString, ObjectIdentifier, OctetString},
         oid::AssociatedOid as _,
     },
     ext::{Extension, pkix::CrlReason},
-    serial_number::SerialNumber,
     spki::AlgorithmIdentifierOwned,
 };
-use x509_ocsp::{
-    BasicOcspResponse, CertId, CertStatus, OcspResponse, ResponderId, ResponseData, RevokedInfo, SingleResponse, Version, ext::Nonce,
-};
+use x509_ocsp::{BasicOcspResponse, CertId, CertStatus, OcspResponse, ResponseData, RevokedInfo, SingleResponse, Version, ext::Nonce};
 
-use crate::request::{self, Asked};
+use crate::{
+    Question,
+    issuer::{Issuer, responder_id},
+};
 
 /// How long an answer counts. Whoever asks again within it may be given the same one by a cache.
 pub const ANSWER_VALIDITY: Duration = Duration::from_hours(4);
 
 /// ecdsa-with-SHA256 (RFC 5758 §3.2).
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
-const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 
 /// What is known about a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,6 +75,8 @@ impl From<der::Error> for ResponderFault {
 /// Who answers for one CA: the CA itself, or somebody whom it gave a certificate for that.
 pub struct Responder {
     ca: Fingerprint,
+    /// The CA's name as text.
+    name: String,
     /// Name and key of the CA, as requests have them.
     issuer: Issuer,
     certificate: Certificate,
@@ -89,43 +88,6 @@ pub struct Responder {
 impl fmt::Debug for Responder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Responder(for {})", self.ca)
-    }
-}
-
-/// A CA as requests name it (RFC 6960 §4.1.1): digests of its name and of its key.
-struct Issuer {
-    sha1: [Vec<u8>; 2],
-    sha256: [Vec<u8>; 2],
-}
-
-impl Issuer {
-    fn of(ca: &Certificate) -> Result<Self, der::Error> {
-        let name = ca.tbs_certificate.subject.to_der()?;
-        let key = ca.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes();
-        let both = |algorithm| [name.as_slice(), key].map(|bytes| digest::digest(algorithm, bytes).as_ref().to_vec());
-        // Nothing here rests on SHA-1: it is only how most software writes down whom it means.
-        Ok(Self { sha1: both(&digest::SHA1_FOR_LEGACY_USE_ONLY), sha256: both(&digest::SHA256) })
-    }
-
-    fn is_meant(&self, asked: &CertId) -> bool {
-        let digests = match asked.hash_algorithm.oid {
-            SHA1 => &self.sha1,
-            SHA256 => &self.sha256,
-            // A digest that we do not make names nobody whom we know.
-            _ => return false,
-        };
-        let [name, key] = digests;
-        asked.issuer_name_hash.as_bytes() == name && asked.issuer_key_hash.as_bytes() == key
-    }
-
-    fn id_of(&self, serial: &Serial) -> Result<CertId, der::Error> {
-        let [name, key] = &self.sha1;
-        Ok(CertId {
-            hash_algorithm: AlgorithmIdentifierOwned { oid: SHA1, parameters: Some(Null.into()) },
-            issuer_name_hash: OctetString::new(name.clone())?,
-            issuer_key_hash: OctetString::new(key.clone())?,
-            serial_number: SerialNumber::new(serial.as_bytes())?,
-        })
     }
 }
 
@@ -145,6 +107,7 @@ impl Responder {
         }
         Ok(Self {
             ca: Fingerprint::of(ca),
+            name: pki::facts(ca).ok_or(ResponderFault::Malformed)?.subject,
             issuer: Issuer::of(&parsed_ca)?,
             certificate: parsed,
             key,
@@ -158,15 +121,39 @@ impl Responder {
         self.ca
     }
 
+    /// The name of the CA that it answers for, as text.
+    pub fn issuer(&self) -> &str {
+        &self.name
+    }
+
     /// When it is to be replaced by one with a new certificate.
     pub fn renew_at(&self) -> SystemTime {
         pki::renew_at(self.not_before, self.not_after)
     }
 
-    /// An answer about one certificate that nobody had to ask for, to be stapled into its handshakes (RFC 6066 §8).
-    pub fn staple(&self, serial: &Serial, status: Status, now: SystemTime) -> Result<Vec<u8>, ResponderFault> {
-        let single = self.single(self.issuer.id_of(serial)?, status, now)?;
-        Ok(self.signed(vec![single], None, now)?.to_der()?)
+    /// When its certificate ends, and nobody believes its answers any more.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
+
+    /// Whether this question is for it: the certificate that it names first is of its CA.
+    pub fn is_asked(&self, question: &Question) -> bool {
+        question.certificates.first().is_some_and(|first| self.issuer.is_meant(first))
+    }
+
+    /// The serial numbers that it has to know something about. Another CA's certificates are its responder's business.
+    pub fn asked(&self, question: &Question) -> Vec<Serial> {
+        question.certificates.iter().filter(|id| self.issuer.is_meant(id)).map(serial_of).collect()
+    }
+
+    /// Answers in DER; `status` says what is known about a certificate of its CA.
+    ///
+    /// # Errors
+    /// Its certificate has ended, or its key signs nothing.
+    pub fn answer(&self, question: &Question, status: impl Fn(&Serial) -> Status, now: SystemTime) -> Result<Vec<u8>, ResponderFault> {
+        let of = |id: &CertId| if self.issuer.is_meant(id) { status(&serial_of(id)) } else { Status::Unknown };
+        let singles = question.certificates.iter().map(|id| self.single(id.clone(), of(id), now));
+        Ok(self.signed(singles.collect::<Result<_, _>>()?, question.nonce.as_ref(), now)?.to_der()?)
     }
 
     fn single(&self, cert_id: CertId, status: Status, now: SystemTime) -> Result<SingleResponse, ResponderFault> {
@@ -182,18 +169,16 @@ impl Responder {
         Ok(SingleResponse { cert_id, cert_status, this_update, next_update, single_extensions: None })
     }
 
-    fn signed(&self, responses: Vec<SingleResponse>, nonce: Option<Nonce>, now: SystemTime) -> Result<OcspResponse, ResponderFault> {
+    fn signed(&self, responses: Vec<SingleResponse>, nonce: Option<&Nonce>, now: SystemTime) -> Result<OcspResponse, ResponderFault> {
         if now < self.not_before || now > self.not_after {
             return Err(ResponderFault::NotValidNow);
         }
-        let key = self.certificate.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes();
-        let key_hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key);
         let tbs_response_data = ResponseData {
             version: Version::V1,
-            responder_id: ResponderId::ByKey(OctetString::new(key_hash.as_ref())?),
+            responder_id: responder_id(&self.certificate)?,
             produced_at: seconds(now).try_into()?,
             responses,
-            response_extensions: nonce.map(|nonce| nonce_extension(&nonce)).transpose()?.map(|extension| vec![extension]),
+            response_extensions: nonce.map(nonce_extension).transpose()?.map(|extension| vec![extension]),
         };
         let signature = self.key.sign(&tbs_response_data.to_der()?).map_err(|_| ResponderFault::NotSigned)?;
         Ok(OcspResponse::successful(BasicOcspResponse {
@@ -203,45 +188,33 @@ impl Responder {
             certs: Some(vec![self.certificate.clone()]),
         })?)
     }
+}
 
-    fn answer(
-        &self,
-        asked: Asked,
-        status: impl Fn(Fingerprint, &Serial) -> Status,
-        now: SystemTime,
-    ) -> Result<OcspResponse, ResponderFault> {
-        let of = |id: &CertId| {
-            // Another CA's certificates are its responder's business.
-            let ours = self.issuer.is_meant(id);
-            if ours { status(self.ca, &Serial::from_be_bytes(id.serial_number.as_bytes())) } else { Status::Unknown }
+pub(crate) fn serial_of(id: &CertId) -> Serial {
+    Serial::from_be_bytes(id.serial_number.as_bytes())
+}
+
+/// What is said where nothing can be signed (RFC 6960 §2.3). Anybody could say so, and it counts for nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoAnswer {
+    /// That was no request, or too much of one.
+    Malformed,
+    /// Nobody here answers for that CA (RFC 5019 §2.2.3).
+    Unauthorized,
+    /// Not at this moment.
+    TryLater,
+}
+
+impl NoAnswer {
+    /// OCSPResponse in DER: a sequence of nothing but its status.
+    pub fn to_der(self) -> Vec<u8> {
+        let status = match self {
+            Self::Malformed => 1,
+            Self::TryLater => 3,
+            Self::Unauthorized => 6,
         };
-        let singles = asked.certificates.into_iter().map(|id| (of(&id), id)).map(|(status, id)| self.single(id, status, now));
-        self.signed(singles.collect::<Result<_, _>>()?, asked.nonce, now)
+        vec![0x30, 3, 0x0a, 1, status]
     }
-}
-
-/// Answers a request in DER by the responder of the CA that it names first; `status` says what is known about
-/// a certificate of a CA (by SHA-256 of its certificate). Every request gets an answer: those that cannot be
-/// read, and those about nobody known here, get one that says just that and is not signed (RFC 6960 §2.3).
-pub fn answer(request: &[u8], responders: &[Responder], status: impl Fn(Fingerprint, &Serial) -> Status, now: SystemTime) -> Vec<u8> {
-    let Some(asked) = request::read(request) else { return encoded(&OcspResponse::malformed_request()) };
-    let meant = |id: &CertId| responders.iter().find(|responder| responder.issuer.is_meant(id));
-    let Some(responder) = asked.certificates.first().and_then(meant) else {
-        // RFC 5019 §2.2.3: not our CA.
-        return encoded(&OcspResponse::unauthorized());
-    };
-    encoded(&match responder.answer(asked, status, now) {
-        Ok(answer) => answer,
-        Err(ResponderFault::NotValidNow | ResponderFault::NotSigned) => OcspResponse::try_later(),
-        Err(ResponderFault::Malformed | ResponderFault::NotDelegated | ResponderFault::KeyMismatch) => OcspResponse::internal_error(),
-    })
-}
-
-/// SEQUENCE { ENUMERATED internalError }: for the case that nothing else can be written.
-const INTERNAL_ERROR: [u8; 5] = [0x30, 3, 0x0a, 1, 2];
-
-fn encoded(response: &OcspResponse) -> Vec<u8> {
-    response.to_der().unwrap_or_else(|_| INTERNAL_ERROR.to_vec())
 }
 
 fn nonce_extension(nonce: &Nonce) -> Result<Extension, der::Error> {
@@ -257,6 +230,18 @@ fn reason_code(reason: RevocationReason) -> Option<CrlReason> {
         RevocationReason::Superseded => Some(CrlReason::Superseded),
         RevocationReason::CessationOfOperation => Some(CrlReason::CessationOfOperation),
         RevocationReason::PrivilegeWithdrawn => Some(CrlReason::PrivilegeWithdrawn),
+    }
+}
+
+/// The other way; what we never give is told by what is nearest to it.
+pub(crate) fn reason_of(code: Option<CrlReason>) -> RevocationReason {
+    match code {
+        Some(CrlReason::KeyCompromise | CrlReason::CaCompromise | CrlReason::AaCompromise) => RevocationReason::KeyCompromise,
+        Some(CrlReason::AffiliationChanged) => RevocationReason::AffiliationChanged,
+        Some(CrlReason::Superseded) => RevocationReason::Superseded,
+        Some(CrlReason::CessationOfOperation) => RevocationReason::CessationOfOperation,
+        Some(CrlReason::PrivilegeWithdrawn) => RevocationReason::PrivilegeWithdrawn,
+        None | Some(CrlReason::Unspecified | CrlReason::CertificateHold | CrlReason::RemoveFromCRL) => RevocationReason::Unspecified,
     }
 }
 

@@ -1,100 +1,15 @@
 //! The `openssl` program asks, we answer, and it believes the answers.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+mod world;
 
-use ocsp::{ANSWER_VALIDITY, REQUEST_BYTES_MAX, Responder, ResponderFault, Status, answer};
-use pki::{
-    Authority, CertificateDer, Fingerprint, Fqdn, Issued, IssuingAuthority, Key, OCSP_SIGNER_VALIDITY, RevocationReason, Serial,
-    ServerNames, certificates_to_pem,
-};
+use std::{sync::Arc, time::Duration};
+
+use ocsp::{ANSWER_VALIDITY, Question, REQUEST_BYTES_MAX, Responder, ResponderFault, Status, request};
+use pki::{CertificateDer, Key, OCSP_SIGNER_VALIDITY, certificates_to_pem};
+use world::{World, issued};
 use x509_cert::der::{Decode as _, Encode as _};
 use x509_ocsp::{BasicOcspResponse, CertStatus, OcspRequest, OcspResponse, OcspResponseStatus};
-
-struct World {
-    authority: Authority,
-    responders: Vec<Responder>,
-    server: Issued,
-    revoked: Issued,
-    folder: tempfile::TempDir,
-    now: SystemTime,
-}
-
-fn fqdn(text: &str) -> Fqdn {
-    Fqdn::parse(text).unwrap()
-}
-
-fn issued(authority: &Authority, name: &str, now: SystemTime) -> Issued {
-    let names = ServerNames { server: fqdn(name), aliases: vec![], domains: vec![] };
-    authority.issue_server(&names, &Key::generate().unwrap().public(), now).unwrap()
-}
-
-fn responder(ca: &IssuingAuthority, now: SystemTime) -> Responder {
-    let key = Key::generate().unwrap();
-    let signer = ca.issue_ocsp_signer(&key.public(), now).unwrap();
-    Responder::new(ca.certificate(), &signer.chain[0], Arc::new(key)).unwrap()
-}
-
-impl World {
-    fn new() -> Self {
-        // The real clock: the program has no other.
-        let now = SystemTime::now();
-        let (_, authority) = Authority::create("Contoso", &[fqdn("contoso.example")], now).unwrap();
-        let responders = authority.issuing_authorities().map(|ca| responder(ca, now)).collect();
-        let (server, revoked) = (issued(&authority, "fe1.contoso.example", now), issued(&authority, "fe2.contoso.example", now));
-        let world = Self { authority, responders, server, revoked, folder: tempfile::tempdir().unwrap(), now };
-        world.write("root.pem", world.authority.root_pem());
-        world.write("issuing.pem", world.authority.issuing_pem());
-        world.write("server.pem", certificates_to_pem(&world.server.chain[..1]));
-        world.write("revoked.pem", certificates_to_pem(&world.revoked.chain[..1]));
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), content).unwrap();
-    }
-
-    /// Runs `openssl ocsp` here: whether it was content, and what it said. `None`, and a line, where there is no such program.
-    fn openssl(&self, line: &str) -> Option<(bool, String)> {
-        let output = Command::new("openssl").arg("ocsp").args(line.split_whitespace()).current_dir(self.folder.path()).output();
-        let Ok(output) = output else {
-            eprintln!("skipped: no openssl program here");
-            return None;
-        };
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Some((output.status.success(), said))
-    }
-
-    fn status(&self, ca: Fingerprint, serial: &Serial) -> Status {
-        let ours = ca == Fingerprint::of(self.authority.issuing());
-        match serial {
-            _ if !ours => Status::Unknown,
-            serial if *serial == self.server.serial => Status::Good,
-            serial if *serial == self.revoked.serial => Status::Revoked { at: self.now, reason: RevocationReason::KeyCompromise },
-            _ => Status::Unknown,
-        }
-    }
-
-    fn answer(&self, request: &[u8]) -> Vec<u8> {
-        answer(request, &self.responders, |ca, serial| self.status(ca, serial), self.now)
-    }
-
-    /// A request as the program writes it, about these files.
-    fn request(&self, line: &str) -> Option<Vec<u8>> {
-        let (well, said) = self.openssl(&format!("{line} -reqout request.der"))?;
-        assert!(well, "{said}");
-        Some(std::fs::read(self.path("request.der")).unwrap())
-    }
-}
 
 /// What the response says about each certificate, without a look at its signature.
 fn statuses(response: &[u8]) -> Vec<CertStatus> {
@@ -149,9 +64,10 @@ fn a_responder_answers_for_its_own_ca_only() {
 }
 
 #[test]
-fn a_staple_needs_no_question_and_counts_for_some_hours() {
+fn what_we_ask_ourselves_is_answered_for_some_hours() {
     let world = World::new();
-    let staple = world.responders[0].staple(&world.server.serial, Status::Good, world.now).unwrap();
+    let asked = request(world.authority.issuing(), &world.server.serial).unwrap();
+    let staple = world.answer(&asked);
     world.write("response.der", &staple);
     let Some((well, said)) = world.openssl("-issuer issuing.pem -cert server.pem -respin response.der -CAfile root.pem -no_nonce") else {
         return;
@@ -162,7 +78,36 @@ fn a_staple_needs_no_question_and_counts_for_some_hours() {
     let length = single.next_update.unwrap().0.to_unix_duration() - single.this_update.0.to_unix_duration();
     assert_eq!(length, ANSWER_VALIDITY);
     let late = world.now + OCSP_SIGNER_VALIDITY + Duration::from_secs(2);
-    assert_eq!(world.responders[0].staple(&world.server.serial, Status::Good, late), Err(ResponderFault::NotValidNow));
+    let answer = |now| world.responders[0].answer(&Question::read(&asked).unwrap(), |_| Status::Good, now);
+    assert_eq!(answer(late), Err(ResponderFault::NotValidNow));
+}
+
+#[test]
+fn a_root_whose_key_is_at_hand_answers_for_its_issuing_cas() {
+    let mut world = World::new();
+    let key = Key::generate().unwrap();
+    let signer = world.root.issue_ocsp_signer(&key.public(), world.now).unwrap();
+    world.responders.push(Responder::new(world.authority.root(), &signer, Arc::new(key)).unwrap());
+    let asked = "-issuer root.pem -cert issuing.pem -no_nonce";
+    let Some(request) = world.request(asked) else { return };
+    let responder = &world.responders[2];
+    let question = Question::read(&request).unwrap();
+    assert!(responder.is_asked(&question) && responder.asked(&question) == [pki::facts(world.authority.issuing()).unwrap().serial]);
+    world.write("response.der", responder.answer(&question, |_| Status::Good, world.now).unwrap());
+    let (well, said) = world.openssl(&format!("{asked} -respin response.der -CAfile root.pem")).unwrap();
+    assert!(well && said.contains("Response verify OK") && said.contains("issuing.pem: good"), "{said}");
+}
+
+#[test]
+fn what_stands_beside_a_digest_is_not_repeated_to_everybody() {
+    let world = World::new();
+    let mut parsed = OcspRequest::from_der(&request(world.authority.issuing(), &world.server.serial).unwrap()).unwrap();
+    let text = x509_cert::der::asn1::OctetString::new(vec![7; 4000]).unwrap();
+    parsed.tbs_request.request_list[0].req_cert.hash_algorithm.parameters =
+        Some(x509_cert::der::Any::from_der(&text.to_der().unwrap()).unwrap());
+    assert_eq!(outcome(&world.answer(&parsed.to_der().unwrap())), OcspResponseStatus::Unauthorized);
+    parsed.tbs_request.request_list[0].req_cert.hash_algorithm.parameters = None;
+    assert!(matches!(statuses(&world.answer(&parsed.to_der().unwrap()))[..], [CertStatus::Good(_)]));
 }
 
 #[test]
@@ -245,7 +190,8 @@ fn who_answers_must_be_the_ca_or_have_its_word() {
     assert_eq!(fault(&CertificateDer::from(vec![1]), key()), ResponderFault::Malformed);
     let itself = Arc::new(Key::from_pem(world.authority.key_pem().unwrap().expose()).unwrap());
     let itself = Responder::new(issuing, issuing, itself).unwrap();
-    world.write("response.der", itself.staple(&world.server.serial, Status::Good, world.now).unwrap());
+    let question = Question::read(&request(issuing, &world.server.serial).unwrap()).unwrap();
+    world.write("response.der", itself.answer(&question, |_| Status::Good, world.now).unwrap());
     let asked = "-issuer issuing.pem -cert server.pem -respin response.der -CAfile root.pem -no_nonce";
     let Some((well, said)) = world.openssl(asked) else { return };
     assert!(well && said.contains("Response verify OK"), "{said}");

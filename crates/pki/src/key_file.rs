@@ -1,7 +1,8 @@
 //! Private keys at rest: under a passphrase (PKCS #8 with PBES2, RFC 8018 §6.2), for the keys of CAs.
 //!
 //! Written with scrypt and AES-256 at a cost that the `openssl` program still reads, so a key is never
-//! locked into verbund.
+//! locked into verbund. What stretching is for is to make guessing slow; a passphrase of 256 random bits cannot be
+//! guessed, so for one of those it costs next to nothing.
 
 use std::fmt;
 
@@ -21,6 +22,9 @@ const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 const SCRYPT_LOG_N: u8 = 14;
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 5;
+/// scrypt under a random passphrase: the least that other programs read as scrypt.
+const SCRYPT_LOG_N_RANDOM: u8 = 4;
+const SCRYPT_P_RANDOM: u32 = 1;
 /// The most memory that a key file may make us use, in bytes.
 const SCRYPT_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The most rounds that a key file may make us compute.
@@ -34,6 +38,8 @@ impl Passphrase {
     pub const CHARS_MIN: usize = 12;
     /// The most bytes of one.
     pub const BYTES_MAX: usize = 1024;
+    /// How many random bytes are in one that was made.
+    const RANDOM_BYTES: usize = 32;
 
     /// As it was typed, or as its file has it: one final line end does not belong to it. `None` if it is empty
     /// or endless.
@@ -44,7 +50,33 @@ impl Passphrase {
         (1..=Self::BYTES_MAX).contains(&text.len()).then_some(Self(text))
     }
 
-    fn is_strong(&self) -> bool {
+    /// A new one that nobody has to remember: 256 random bits as 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        let bits = Zeroizing::new(random::<{ Self::RANDOM_BYTES }>()?);
+        let mut text = Zeroizing::new(String::with_capacity(2 * Self::RANDOM_BYTES));
+        for byte in bits.iter() {
+            for digit in [byte >> 4, byte & 15] {
+                text.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+        Ok(Self(text))
+    }
+
+    /// The passphrase itself, for the file that it is kept in.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it has the form of those that are made, here or by `openssl rand -hex 32`: so many digits nobody invents.
+    pub fn is_random(&self) -> bool {
+        self.0.len() == 2 * Self::RANDOM_BYTES && self.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
+    /// Whether something may be newly encrypted with it.
+    pub fn is_strong(&self) -> bool {
         self.0.chars().count() >= Self::CHARS_MIN
     }
 }
@@ -62,7 +94,7 @@ impl Key {
             return Err(KeyFault::WeakPassphrase);
         }
         let der = self.to_der()?;
-        let scheme = EncryptionScheme::from(parameters()?);
+        let scheme = EncryptionScheme::from(parameters(passphrase)?);
         let encrypted = scheme.encrypt(passphrase.0.as_bytes(), der.secret_pkcs8_der()).map_err(|_| KeyFault::NotMade)?;
         let encrypted_data = OctetString::new(encrypted).map_err(|_| KeyFault::NotMade)?;
         let info = EncryptedPrivateKeyInfoOwned { encryption_algorithm: scheme, encrypted_data };
@@ -92,9 +124,10 @@ impl Key {
     }
 }
 
-fn parameters() -> Result<pbes2::Parameters, KeyFault> {
+fn parameters(passphrase: &Passphrase) -> Result<pbes2::Parameters, KeyFault> {
     let no_randomness = |_: NoRandomness| KeyFault::NotMade;
-    let cost = scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P).map_err(|_| KeyFault::NotMade)?;
+    let (log_n, p) = if passphrase.is_random() { (SCRYPT_LOG_N_RANDOM, SCRYPT_P_RANDOM) } else { (SCRYPT_LOG_N, SCRYPT_P) };
+    let cost = scrypt::Params::new(log_n, SCRYPT_R, p).map_err(|_| KeyFault::NotMade)?;
     let (salt, iv) = (random::<16>().map_err(no_randomness)?, random::<16>().map_err(no_randomness)?);
     pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(|_| KeyFault::NotMade)
 }
@@ -153,6 +186,24 @@ mod tests {
         assert_eq!(key.to_encrypted_pem(&passphrase("eleven char").unwrap()).unwrap_err(), KeyFault::WeakPassphrase);
         assert!(passphrase("").is_none() && passphrase("\r\n").is_none() && passphrase(&"a".repeat(1025)).is_none());
         assert_eq!(format!("{:?}", passphrase("correct horse battery")), "Some(Passphrase(..))");
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_stretched_and_what_cannot_is_not() {
+        let (made, other) = (Passphrase::generate().unwrap(), Passphrase::generate().unwrap());
+        assert!(made.is_random() && made.expose() != other.expose());
+        let key = Key::generate().unwrap();
+        // N stands in the file as an INTEGER: 2^14 or 2^4.
+        let has = |file: &SecretPem, n: &[u8]| pem::read_section(LABEL, file.expose()).unwrap().windows(n.len()).any(|bytes| bytes == n);
+        let (strong, cheap) = ([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 5], [2, 1, 0x10, 2, 1, 8, 2, 1, 1]);
+        let file = key.to_encrypted_pem(&made).unwrap();
+        assert!(has(&file, &cheap) && !has(&file, &strong));
+        assert_eq!(Key::from_pem_with(file.expose(), || passphrase(made.expose())).unwrap().public(), key.public());
+        assert_eq!(Key::from_pem_with(file.expose(), || Some(other)).unwrap_err(), KeyFault::Passphrase);
+        for guessable in [&made.expose()[1..], &made.expose().to_uppercase(), &format!("{} ", made.expose()), "correct horse battery"] {
+            let file = key.to_encrypted_pem(&passphrase(guessable).unwrap()).unwrap();
+            assert!(has(&file, &strong) && !has(&file, &cheap));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod bundle_json;
 mod ceremony;
 mod crl;
 mod csr;
+mod delegation;
 mod der;
 mod describe;
 mod fqdn;
@@ -48,6 +49,7 @@ pub use crl::{
     revocation_lists_from, sign_revocation_list,
 };
 pub use csr::{CertificateRequest, REQUEST_BYTES_MAX, REQUEST_NAMES_MAX, RequestFault, certificate_request, certificate_request_pem};
+pub use delegation::{is_signature_of, speaks_for};
 pub use describe::{CertificateFacts, facts, moment, rfc3339};
 pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;

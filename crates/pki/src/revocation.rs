@@ -108,6 +108,8 @@ enum Coverage {
     Whole,
     /// The leaf, if there is any list at all.
     Listed,
+    /// None: what they revoke is refused, however old they are.
+    Known,
 }
 
 impl Revocation {
@@ -132,11 +134,17 @@ impl Revocation {
         Self::listed(RevocationLists::new())
     }
 
+    /// What is known to be revoked is refused; that a list is missing or too old is not asked. For fetching what proves itself
+    /// (the next lists, the next bundle) from somebody who cannot be judged strictly before that came, and for nothing else.
+    pub fn known(lists: RevocationLists) -> Self {
+        Self { lists, coverage: Coverage::Known, grace: Duration::ZERO }
+    }
+
     /// Whether a path without lists is refused.
     pub fn is_strict(&self) -> bool {
         match self.coverage {
             Coverage::Whole => true,
-            Coverage::Listed => false,
+            Coverage::Listed | Coverage::Known => false,
         }
     }
 
@@ -192,7 +200,7 @@ impl Revocation {
             // Also by a stale list: nobody comes back from a revocation.
             return Err(Rejection::Revoked { subject: subject(), serial });
         }
-        if now > list.next_update() + self.grace {
+        if self.is_stale(list, now) {
             return Err(Rejection::StaleRevocationList {
                 issuer: list.issuer_text().to_owned(),
                 number: list.number(),
@@ -207,6 +215,14 @@ impl Revocation {
         match self.coverage {
             Coverage::Whole => true,
             Coverage::Listed => position == 0 && !self.lists.is_empty(),
+            Coverage::Known => false,
+        }
+    }
+
+    fn is_stale(&self, list: &RevocationList, now: SystemTime) -> bool {
+        match self.coverage {
+            Coverage::Whole | Coverage::Listed => now > list.next_update() + self.grace,
+            Coverage::Known => false,
         }
     }
 }

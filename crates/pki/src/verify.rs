@@ -24,7 +24,7 @@ pub const CHAIN_CERTIFICATES_MAX: usize = 4;
 pub const CHAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// Signatures on certificates that count (row N14: neither SHA-1 nor MD5 nor RSA below 2048 bits).
-const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+pub(crate) const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     alg::ECDSA_P256_SHA256,
     alg::ECDSA_P256_SHA384,
     alg::ECDSA_P384_SHA256,

@@ -266,6 +266,19 @@ fn given_lists_have_to_speak_of_the_leaf_and_to_be_fresh() {
 }
 
 #[test]
+fn who_only_fetches_what_proves_itself_still_refuses_whom_an_old_list_revokes() {
+    let world = World::new();
+    let (years, known) = (now() + 3 * DAY, |all: Vec<RevocationList>| Revocation::known(lists(all)));
+    assert!(!known(vec![]).is_strict(), "no listener takes it");
+    assert!(world.judge(&known(vec![]), years).is_ok());
+    assert!(world.judge(&known(vec![world.list(1, &[]), world.root_list(&[])]), years).is_ok());
+    let revoked = known(vec![world.list(1, &[&world.issued.serial])]);
+    assert!(matches!(world.judge(&revoked, years), Err(Rejection::Revoked { .. })));
+    let ca_revoked = known(vec![world.root_list(&[&world.issuing_serial()])]);
+    assert!(matches!(world.judge(&ca_revoked, years), Err(Rejection::Revoked { .. })));
+}
+
+#[test]
 fn who_was_believed_knows_the_list_and_the_issuer() {
     let world = World::new();
     let verified = world.judge(&strict([world.list(5, &[]), world.root_list(&[])]), now()).unwrap();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sip::{Message, Name, Reply, Status, sdp::Unprotected};
 
 use crate::{
-    Counters, Flow, Forward, MediaPolicy, NewRequest, Route, Settings, Target, Wanted,
+    Counters, End, Flow, Forward, MediaPolicy, NewRequest, Route, Settings, Target, Wanted,
     branch::BranchId,
     context::{Context, Fate, State},
     desk::Desk,
@@ -277,6 +277,13 @@ impl Proxy {
     #[must_use]
     pub fn dialog_of(&self, message: &Message) -> Route {
         token::route_of(message, &self.desk.names, &self.desk.tokens, &self.desk.seed, self.now)
+    }
+
+    /// Who speaks in a dialog of ours under the URI that they were called by, which need not be their own: another server may
+    /// have sent the call on to them, or the caller wrote an address.
+    #[must_use]
+    pub fn speaker_as_called(&self, message: &Message) -> Option<End> {
+        token::speaker_as_called(message, &self.desk.names, &self.desk.tokens, &self.desk.seed, self.now)
     }
 
     /// How many Route values are left when ours on top are popped: where a request wants to go after us.

@@ -11,7 +11,7 @@ use crate::{
     branch::BranchId,
     desk::{Desk, number_text},
     key::Seed,
-    token::{Leg, Token, dialog_hash},
+    token::{Leg, Token, called_hash, dialog_hash},
 };
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
@@ -167,7 +167,8 @@ fn write_token(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mu
     }
     let caller = Leg { flow: outgoing.source, end: plan.caller.clone()? };
     let callee = Leg { flow: target.flow(), end: target.end()? };
-    let (token, from) = (Token { caller, callee }, message.from().ok()?);
+    let (from, called) = (message.from().ok()?, called_hash(&desk.seed, &message.to().ok()?.uri));
+    let token = Token { caller, callee, called };
     let dialog = dialog_hash(&desk.seed, message.call_id().ok()?, from.tag().unwrap_or_default());
     desk.tokens.write(&token, dialog, &mut desk.random, now, out)
 }

@@ -60,6 +60,8 @@ pub enum Route {
 pub(crate) struct Token {
     pub(crate) caller: Leg,
     pub(crate) callee: Leg,
+    /// The hash of the To URI that opened the dialog ([`called_hash`]).
+    pub(crate) called: u64,
 }
 
 /// Seals both legs of a dialog into the user part of our Record-Route URI (house rule: mid-dialog requests
@@ -73,8 +75,8 @@ pub(crate) struct Tokens {
 
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
-/// Seconds, dialog, two flows, two kinds, two lengths, two names.
-const PLAIN_LEN_MAX: usize = 4 + 8 + 16 + 2 + 2 + 2 * 255;
+/// Seconds, dialog, called, two flows, two kinds, two lengths, two names.
+const PLAIN_LEN_MAX: usize = 4 + 8 + 8 + 16 + 2 + 2 + 2 * 255;
 /// What kind of name follows.
 const USER: u8 = 0;
 const SERVER: u8 = 1;
@@ -94,6 +96,7 @@ impl Tokens {
         let seconds = u32::try_from(now.saturating_duration_since(self.start).as_secs()).ok()?;
         plain.extend_from_slice(&seconds.to_be_bytes());
         plain.extend_from_slice(&dialog.to_be_bytes());
+        plain.extend_from_slice(&token.called.to_be_bytes());
         for leg in [&token.caller, &token.callee] {
             plain.extend_from_slice(&leg.flow.0.to_be_bytes());
             let (kind, name) = match &leg.end {
@@ -124,8 +127,9 @@ impl Tokens {
         let seconds = u32::from_be_bytes(*take(&mut plain)?);
         let age = now.saturating_duration_since(self.start).checked_sub(Duration::from_secs(seconds.into()))?;
         let dialog = u64::from_be_bytes(*take(&mut plain)?);
+        let called = u64::from_be_bytes(*take(&mut plain)?);
         let (caller, callee) = (leg(&mut plain)?, leg(&mut plain)?);
-        (plain.is_empty() && age <= self.age_max).then_some((Token { caller, callee }, dialog))
+        (plain.is_empty() && age <= self.age_max).then_some((Token { caller, callee, called }, dialog))
     }
 }
 
@@ -152,6 +156,11 @@ fn leg(plain: &mut &[u8]) -> Option<Leg> {
 /// What a token is bound to: the Call-ID and the tag of whoever opened the dialog.
 pub(crate) fn dialog_hash(seed: &Seed, call_id: &str, tag: &str) -> u64 {
     seed.hash(["dialog", call_id, tag])
+}
+
+/// Whom a dialog was opened with, as its To said: user and host, whatever parameters stand behind them.
+pub(crate) fn called_hash(seed: &Seed, uri: &Uri<'_>) -> u64 {
+    seed.hash(["called", uri.user.unwrap_or_default(), &uri.host.to_string().to_ascii_lowercase()])
 }
 
 /// The names a Route calls us by.
@@ -214,7 +223,7 @@ pub(crate) fn route_of(message: &Message, names: &Names, tokens: &Tokens, seed: 
     for route in message.addresses(Name::Route) {
         match route {
             Ok(route) if names.mean_us(&route.uri) => match route.uri.user {
-                Some(user) => return open_for(message, user, tokens, seed, now).unwrap_or(Route::Forged),
+                Some(user) => return open_for(message, user, tokens, seed, now).map_or(Route::Forged, Opened::route),
                 None => any = true,
             },
             Ok(_) | Err(_) if any => return Route::Preloaded,
@@ -224,12 +233,36 @@ pub(crate) fn route_of(message: &Message, names: &Names, tokens: &Tokens, seed: 
     if any { Route::Preloaded } else { Route::None }
 }
 
-fn open_for(message: &Message, text: &str, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<Route> {
-    let (Token { caller, callee }, dialog) = tokens.open(text, now)?;
+/// Who speaks in a dialog under the very URI that it was opened with (RFC 3261 §12.2.1.1: it is From in the requests of
+/// whoever was called). Nobody, when the topmost Route is not our token for this dialog.
+pub(crate) fn speaker_as_called(message: &Message, names: &Names, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<End> {
+    let route = message.addresses(Name::Route).next()?.ok()?;
+    let token = names.mean_us(&route.uri).then_some(route.uri.user)??;
+    let opened = open_for(message, token, tokens, seed, now)?;
+    let from = message.from().ok()?;
+    (opened.is_callee && called_hash(seed, &from.uri) == opened.token.called).then_some(opened.token.callee.end)
+}
+
+/// A token that is of this request's dialog.
+struct Opened {
+    token: Token,
+    /// Whether the request comes from the one who was called.
+    is_callee: bool,
+}
+
+impl Opened {
+    fn route(self) -> Route {
+        let Token { caller, callee, .. } = self.token;
+        if self.is_callee { Route::Dialog { from: callee, to: caller } } else { Route::Dialog { from: caller, to: callee } }
+    }
+}
+
+fn open_for(message: &Message, text: &str, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<Opened> {
+    let (token, dialog) = tokens.open(text, now)?;
     let call_id = message.call_id().ok()?;
     let is_of = |tag: Option<&str>| dialog_hash(seed, call_id, tag.unwrap_or_default()) == dialog;
     if is_of(message.from().ok()?.tag()) {
-        return Some(Route::Dialog { from: caller, to: callee });
+        return Some(Opened { token, is_callee: false });
     }
-    is_of(message.to().ok()?.tag()).then_some(Route::Dialog { from: callee, to: caller })
+    is_of(message.to().ok()?.tag()).then_some(Opened { token, is_callee: true })
 }

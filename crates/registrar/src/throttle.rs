@@ -17,8 +17,8 @@ use std::{
 
 use crate::UserName;
 
-/// Where guesses come from: an IPv4 address, or an IPv6 network of 64 bits, which is what one
-/// subscriber holds and would otherwise have 2^64 tries.
+/// Where somebody comes from, as far as limits go: an IPv4 address, or an IPv6 network of 64 bits, which is what one
+/// subscriber holds and would otherwise be 2^64 somebodies.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Source(IpAddr);
 

@@ -49,6 +49,11 @@ impl Framer {
         &mut self.buffer
     }
 
+    /// How many bytes wait here for the rest of their message.
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Nothing is half read: the connection is between messages.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {

@@ -99,7 +99,9 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// The store was closed, or its thread died.
-    #[error("the store is closed: the server is shutting down")]
+    #[error(
+        "the store is closed: the server is shutting down, or the store's thread failed; if it does not end by itself, look at the log and start it again"
+    )]
     Closed,
     /// There is such a user already.
     #[error("there is a user {0} already")]

@@ -221,6 +221,10 @@ pub trait IssuanceLedger: Send + Sync {
     /// are valid at `now` or will be, and were not revoked; by end of validity, at most `limit`.
     fn standing_of(&self, name: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 
+    /// The servers that were cut off, by name: what was issued to them last was taken back, and so was all else of theirs that
+    /// has not ended at `now`. A certificate is that of the server whose name comes first in it.
+    fn cut_off(&self, now: SystemTime) -> impl Future<Output = Result<Vec<String>>> + Send;
+
     /// The certificates valid at `now` that end before `before`, the most urgent first; at most `limit`.
     fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 

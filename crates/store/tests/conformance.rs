@@ -69,6 +69,7 @@ async fn battery<S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bu
     what_cannot_be_kept_is_refused(store).await;
     certificates_say_who_asked_and_are_found_by_name(store).await;
     revocation_is_for_good_and_said_once(store).await;
+    who_was_cut_off_is_known_until_something_new_is_issued(store).await;
     published::battery(store).await;
     enrolments::battery(store).await;
     audit::battery(store).await;
@@ -210,6 +211,37 @@ async fn revocation_is_for_good_and_said_once(store: &impl IssuanceLedger) {
     let standing = serials(&store.standing_of("sip.verbund.test", at(150), 10).await.unwrap());
     assert_eq!(standing, ["01", "04"]);
     assert!(store.certificate(&first).await.unwrap().is_some(), "the ledger forgets nothing");
+}
+
+async fn who_was_cut_off_is_known_until_something_new_is_issued(store: &impl IssuanceLedger) {
+    let of = |number, names: &[&str], not_after| Issued {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..issued(number, 100, not_after)
+    };
+    let cut_off = async |now| store.cut_off(at(now)).await.unwrap();
+    let revoke = async |number: u8| store.revoke(&Serial::from_be_bytes(&[number]), Reason::Superseded, at(150)).await.unwrap();
+    for one in [of(30, &["Fe7.verbund.test"], 900), of(31, &["fe7.verbund.test"], 950)] {
+        store.record_issued(&one, at(100)).await.unwrap();
+    }
+    assert_eq!(cut_off(160).await, [""; 0]);
+    // The older one alone: that is a renewal, also when the newer one has ended long ago.
+    revoke(30).await;
+    assert_eq!((cut_off(160).await, cut_off(5000).await), (vec![], vec![]));
+    revoke(31).await;
+    // Whoever has its name as a second one (that of a pool) speaks for itself only.
+    store.record_issued(&of(32, &["fe8.verbund.test", "fe7.verbund.test"], 9000), at(200)).await.unwrap();
+    assert_eq!((cut_off(160).await, cut_off(5000).await), (vec!["fe7.verbund.test".to_owned()], vec!["fe7.verbund.test".to_owned()]));
+    store.record_issued(&of(33, &["fe7.verbund.test"], 990), at(200)).await.unwrap();
+    assert_eq!((cut_off(160).await, cut_off(5000).await), (vec![], vec![]));
+    revoke(33).await;
+    assert_eq!(cut_off(160).await, ["fe7.verbund.test"]);
+    // The newest is gone, and an older one still stands.
+    for one in [of(34, &["fe9.verbund.test"], 900), of(35, &["fe9.verbund.test"], 950)] {
+        store.record_issued(&one, at(100)).await.unwrap();
+    }
+    revoke(35).await;
+    assert_eq!(cut_off(160).await, ["fe7.verbund.test"]);
+    assert_eq!(cut_off(901).await, ["fe7.verbund.test", "fe9.verbund.test"]);
 }
 
 #[tokio::test]

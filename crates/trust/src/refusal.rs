@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use pki::{Fqdn, IssuerKind, Rejection, SipUser};
+use pki::{Fqdn, IssuerKind, Rejection, Serial, SipUser};
 
 /// Why somebody is not let in: the fact, then the cure. For our own log and records; the peer is
 /// told less (an alert, or a closed connection).
@@ -16,6 +16,18 @@ pub enum Refusal {
     /// Rows N2 to N10, N14, N28. What was shown is not believed; there is no second way in.
     #[error("the peer's certificate is not believed: {0}")]
     Certificate(#[from] Rejection),
+    /// Row N5. The server's own stapled answer says so, and no list here did.
+    #[error(
+        "the certificate number {serial} of {subject} was revoked at {at}, says the OCSP answer that the server itself sent; issue a new one, and look why the revocation list here does not say so"
+    )]
+    RevokedByStaple {
+        /// Whom it names.
+        subject: String,
+        /// Its serial number.
+        serial: Serial,
+        /// Since when.
+        at: String,
+    },
     /// Row N1. A good certificate of nobody we know.
     #[error(
         "the certificate names {}, which topology version {version} does not list; add it and publish, or check that the server joined the right organisation",
@@ -118,6 +130,7 @@ impl Refusal {
         match self {
             Self::NoCertificate => "no_certificate",
             Self::Certificate(rejection) => rejection_label(rejection),
+            Self::RevokedByStaple { .. } => "revoked",
             Self::NotInTopology { .. } => "not_in_topology",
             Self::NotPinned { .. } => "not_pinned",
             Self::SeveralServers { .. } => "several_servers",

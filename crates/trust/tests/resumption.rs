@@ -191,14 +191,15 @@ fn n5_n15_no_session_revives_an_answerer() {
         for (fate, label) in FATES {
             let (world, clock) = (World::new(), Hand::new());
             let (fe1, fe2) = (server(&world.authority, FE1), server(&world.authority, FE2));
-            let identity = |holder: &Holder| ServerIdentity::new(holder.chain.clone(), &holder.key).unwrap();
-            let client = link_config(identity(&fe1), world.policy.clone(), clock.clone()).unwrap();
+            let identity = ServerIdentity::new(fe1.chain, &fe1.key).unwrap();
+            let client = link_config(identity, world.policy.clone(), clock.clone()).unwrap();
             // It knows nothing of what happens here, and asks for nothing.
             let server = ServerConfig::builder_with_details(Arc::new(rustls::crypto::aws_lc_rs::default_provider()), clock.clone())
                 .with_protocol_versions(&[version])
                 .unwrap()
                 .with_no_client_auth()
-                .with_cert_resolver(identity(&fe2));
+                .with_single_cert(fe2.chain.clone(), fe2.key.to_der().unwrap().into())
+                .unwrap();
             let server = keeping_sessions(&server, memory);
             let call = || {
                 let mut client = ClientConnection::new(client.clone(), FE2.try_into().unwrap()).unwrap();

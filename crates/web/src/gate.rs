@@ -1,6 +1,6 @@
 //! Who may connect to HTTPS: asked of whoever holds the policy, after each handshake and whenever it changes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use pki::{CertificateDer, Fqdn};
@@ -22,6 +22,10 @@ pub trait Gate: Send + Sync + 'static {
     /// # Errors
     /// He may no longer be there; the connection is cut (rows N5, N15).
     fn still_admits(&self, source: SocketAddr, chain: &[CertificateDer<'_>]) -> Result<Peer, Refusal>;
+
+    /// Whether a server of the organisation is to be found at this address. It proves nothing; who comes from there takes no place
+    /// of strangers while it proves who it is.
+    fn expects(&self, address: IpAddr) -> bool;
 
     /// A number that changes whenever the policy did: then every connection that showed a certificate is
     /// judged again.

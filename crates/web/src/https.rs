@@ -4,13 +4,14 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use metrics::{counter, gauge};
 use pki::{CertificateDer, Fqdn};
+use registrar::Source;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -42,7 +43,7 @@ pub struct Door {
 /// Serves HTTPS on `listener` until `shutdown` is done; returns when the last connection has ended, at the latest
 /// [`Limits::closing_deadline`] later.
 pub async fn serve(listener: TcpListener, door: Door, site: Site, limits: Limits, shutdown: impl Future<Output = ()> + Send) {
-    let metrics = site.metrics.clone();
+    let (metrics, gate) = (site.metrics.clone(), door.gate.clone());
     let host = Arc::new(Host {
         acceptor: TlsAcceptor::from(door.tls),
         gate: door.gate,
@@ -64,7 +65,8 @@ pub async fn serve(listener: TcpListener, door: Door, site: Site, limits: Limits
             gauge!("verbund_https_connections").decrement(1.0);
         }
     };
-    listener::run(listener, limits, shutdown, serve_one).await;
+    let expects = |address| gate.as_ref().is_some_and(|gate| gate.expects(address));
+    listener::run(listener, limits, &expects, shutdown, serve_one).await;
 }
 
 struct Host {
@@ -119,7 +121,7 @@ fn tell_of_failure(host: &Host, source: SocketAddr, error: &io::Error) {
 }
 
 /// Asks who is there, and serves him.
-async fn admit(host: &Host, stream: TlsStream<TcpStream>, source: SocketAddr, place: Place<IpAddr>, stop: Stop) {
+async fn admit(host: &Host, stream: TlsStream<TcpStream>, source: SocketAddr, place: Place<Source>, stop: Stop) {
     let tls = stream.get_ref().1;
     let protocol = match tls.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
@@ -147,11 +149,11 @@ async fn admit(host: &Host, stream: TlsStream<TcpStream>, source: SocketAddr, pl
 
 /// The place of a connection: a stranger's, or one of the member's own.
 enum Seat {
-    Stranger { _place: Place<IpAddr> },
+    Stranger { _place: Place<Source> },
     Member { _place: Place<Fqdn> },
 }
 
-fn seat(host: &Host, peer: Option<&Peer>, place: Place<IpAddr>) -> Option<Seat> {
+fn seat(host: &Host, peer: Option<&Peer>, place: Place<Source>) -> Option<Seat> {
     match peer {
         Some(Peer::TrustedServer { name, .. }) => host.members.take(name.clone()).map(|place| Seat::Member { _place: place }),
         Some(Peer::Client { .. }) | None => Some(Seat::Stranger { _place: place }),

@@ -34,7 +34,7 @@ pub use https::{Door, serve};
 pub use limits::Limits;
 pub use pages::{About, Desk, Health, Site};
 pub use public::serve_public_http;
-pub use published::{OcspAnswer, Published, RootOnly};
+pub use published::{Published, RootOnly};
 
 /// An answer that takes its time, behind a trait object.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

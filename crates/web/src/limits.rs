@@ -7,8 +7,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at the same time; one more is closed at once.
     pub connections_max: usize,
-    /// Of these, how many from one address.
-    pub connections_per_address_max: usize,
+    /// Of these, how many from one source (an IPv4 address, an IPv6 /64).
+    pub connections_per_source_max: usize,
+    /// Connections from addresses at which the topology lists a server, until they have proved to be one; not counted among the
+    /// others.
+    pub expected_connections_max: usize,
     /// Connections of servers of the organisation, once they have proved it; not counted among the others.
     pub member_connections_max: usize,
     /// Of these, how many of one member.
@@ -39,7 +42,8 @@ impl Limits {
     /// For the HTTPS port, which anyone reaches.
     pub const HTTPS: Self = Self {
         connections_max: 512,
-        connections_per_address_max: 64,
+        connections_per_source_max: 64,
+        expected_connections_max: 256,
         member_connections_max: 4096,
         connections_per_member_max: 8,
         feeds_per_member_max: 2,
@@ -57,7 +61,7 @@ impl Limits {
     /// For the HTTP port, which shows signed public data to anyone.
     pub const PUBLIC_HTTP: Self = Self {
         connections_max: 256,
-        connections_per_address_max: 32,
+        connections_per_source_max: 32,
         head_bytes_max: 8 * 1024,
         head_fields_max: 32,
         connection_lifetime_max: Duration::from_secs(30),

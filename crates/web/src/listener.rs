@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use metrics::counter;
+use registrar::Source;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,15 +22,19 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     pub(crate) source: SocketAddr,
-    pub(crate) place: Place<IpAddr>,
+    pub(crate) place: Place<Source>,
     pub(crate) stop: Stop,
 }
+
+/// Says of a source whether a server of the organisation is to be found there.
+pub(crate) type Expects<'a> = &'a (dyn Fn(IpAddr) -> bool + Send + Sync);
 
 /// Accepts until `shutdown` is done; returns when the last connection has ended, at the latest
 /// [`Limits::closing_deadline`] later.
 pub(crate) async fn run<F>(
     listener: TcpListener,
     limits: Limits,
+    expects: Expects<'_>,
     shutdown: impl Future<Output = ()> + Send,
     serve_one: impl Fn(Accepted) -> F,
 ) where
@@ -39,7 +44,7 @@ pub(crate) async fn run<F>(
     let mut connections = JoinSet::new();
     tokio::select! {
         () = shutdown => {}
-        () = accept(&listener, &limits, &stopped, &mut connections, &serve_one) => {}
+        () = accept(&listener, &limits, expects, &stopped, &mut connections, &serve_one) => {}
     }
     drop(listener);
     let _ = stop.send(true);
@@ -48,11 +53,17 @@ pub(crate) async fn run<F>(
     let _ = timeout(limits.closing_deadline, all_ended).await;
 }
 
-async fn accept<F>(listener: &TcpListener, limits: &Limits, stop: &Stop, connections: &mut JoinSet<()>, serve_one: &impl Fn(Accepted) -> F)
-where
+async fn accept<F>(
+    listener: &TcpListener,
+    limits: &Limits,
+    expects: Expects<'_>,
+    stop: &Stop,
+    connections: &mut JoinSet<()>,
+    serve_one: &impl Fn(Accepted) -> F,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let places = Places::of_addresses(limits);
+    let (places, kept) = (Places::of_sources(limits), Places::of_expected(limits));
     loop {
         let (stream, source) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -64,7 +75,8 @@ where
         };
         // Those that have ended leave no trace.
         while connections.try_join_next().is_some() {}
-        let Some(place) = places.take(source.ip()) else {
+        let expected = expects(source.ip()).then(|| kept.take(source.ip().into())).flatten();
+        let Some(place) = expected.or_else(|| places.take(source.ip().into())) else {
             counter!("verbund_https_handshakes_total", "result" => "too_many").increment(1);
             continue;
         };

@@ -1,11 +1,11 @@
-//! How many connections there are, in all and from each address or member.
+//! How many connections there are, in all and from each source or member.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pki::Fqdn;
+use registrar::Source;
 
 use crate::Limits;
 
@@ -30,10 +30,15 @@ pub(crate) struct Place<Who: Eq + Hash> {
     taken: Arc<Mutex<Taken<Who>>>,
 }
 
-impl Places<IpAddr> {
-    /// For whoever comes.
-    pub(crate) fn of_addresses(limits: &Limits) -> Self {
-        Self::new(limits.connections_max, limits.connections_per_address_max)
+impl Places<Source> {
+    /// For whoever comes. An IPv6 network is one source: its addresses are free to choose.
+    pub(crate) fn of_sources(limits: &Limits) -> Self {
+        Self::new(limits.connections_max, limits.connections_per_source_max)
+    }
+
+    /// For those who come from where a server of the organisation is to be found: strangers from elsewhere cannot take them.
+    pub(crate) fn of_expected(limits: &Limits) -> Self {
+        Self::new(limits.expected_connections_max, limits.connections_per_source_max)
     }
 }
 
@@ -80,30 +85,42 @@ impl<Who: Eq + Hash> Drop for Place<Who> {
 mod tests {
     use super::*;
 
-    fn places(all: usize, each: usize) -> Places<IpAddr> {
-        Places::of_addresses(&Limits { connections_max: all, connections_per_address_max: each, ..Limits::HTTPS })
+    fn from(address: &str) -> Source {
+        address.parse::<std::net::IpAddr>().unwrap().into()
+    }
+
+    fn places(all: usize, each: usize) -> Places<Source> {
+        Places::of_sources(&Limits { connections_max: all, connections_per_source_max: each, ..Limits::HTTPS })
     }
 
     #[test]
     fn one_address_cannot_take_all_places() {
-        let (places, here, there) = (places(10, 2), [127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let (places, here, there) = (places(10, 2), from("127.0.0.1"), from("127.0.0.2"));
         let _held = [places.take(here).unwrap(), places.take(here).unwrap()];
         assert!(places.take(here).is_none());
         assert!(places.take(there).is_some());
     }
 
     #[test]
+    fn n38_addresses_of_one_ipv6_network_are_one_source() {
+        let places = places(10, 1);
+        let _held = places.take(from("2001:db8::1")).unwrap();
+        assert!(places.take(from("2001:db8::2")).is_none());
+        assert!(places.take(from("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
     fn all_addresses_together_have_a_limit() {
         let places = places(2, 2);
-        let _held = [places.take([127, 0, 0, 1].into()).unwrap(), places.take([127, 0, 0, 2].into()).unwrap()];
-        assert!(places.take([127, 0, 0, 3].into()).is_none());
+        let _held = [places.take(from("127.0.0.1")).unwrap(), places.take(from("127.0.0.2")).unwrap()];
+        assert!(places.take(from("127.0.0.3")).is_none());
     }
 
     #[test]
     fn a_place_given_back_is_free_and_leaves_nothing_behind() {
         let places = places(1, 1);
         for last in 0..100 {
-            assert!(places.take([127, 0, 0, last].into()).is_some());
+            assert!(places.take(from(&format!("127.0.0.{last}"))).is_some());
         }
         assert!(places.taken.lock().unwrap().each.is_empty());
     }

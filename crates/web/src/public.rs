@@ -61,7 +61,7 @@ pub async fn serve_public_http(listener: TcpListener, published: Shelf, limits: 
             drop(place);
         }
     };
-    listener::run(listener, limits, shutdown, serve_one).await;
+    listener::run(listener, limits, &|_| false, shutdown, serve_one).await;
 }
 
 fn nothing() -> Response {
@@ -123,7 +123,8 @@ async fn ocsp_by_post(State(shelf): State<Shelf>, request: Request) -> Response 
 
 async fn ocsp(shelf: &Shelf, request: &[u8]) -> Response {
     match shelf.ocsp(request).await {
-        Some(answer) => ([(header::CONTENT_TYPE, "application/ocsp-response")], answer.der).into_response(),
+        // Nothing on the way keeps it (RFC 5019 §6 would let caches): a revocation counts with the next answer.
+        Some(answer) => ([(header::CONTENT_TYPE, "application/ocsp-response")], answer).into_response(),
         None => nothing(),
     }
 }

@@ -1,19 +1,8 @@
 //! What a server publishes to everyone: signed data that needs no secrecy.
 
-use std::time::SystemTime;
-
 use pki::CertificateDer;
 
 use crate::Answer;
-
-/// An answer of the OCSP responder (RFC 6960), signed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OcspAnswer {
-    /// OCSPResponse in DER.
-    pub der: Vec<u8>,
-    /// Until when it may be kept (`nextUpdate`); `None` for answers that must not be (unsigned errors).
-    pub next_update: Option<SystemTime>,
-}
 
 /// Whoever holds what is published. Only the root is a must; a server that holds the rest may show it too.
 pub trait Published: Send + Sync + 'static {
@@ -41,9 +30,9 @@ pub trait Published: Send + Sync + 'static {
         None
     }
 
-    /// The answer to an OCSPRequest in DER; `None` when no responder is here. A damaged request has an
-    /// answer too (`malformedRequest`).
-    fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<OcspAnswer>> {
+    /// The answer (OCSPResponse, RFC 6960) to an OCSPRequest, both in DER; `None` when no responder is here. A damaged request has
+    /// an answer too (`malformedRequest`).
+    fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<Vec<u8>>> {
         let _ = request;
         Box::pin(async { None })
     }

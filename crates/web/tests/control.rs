@@ -151,7 +151,7 @@ async fn a_member_has_few_feeds_and_the_newest_count() {
 
 #[tokio::test]
 async fn a_member_has_places_that_strangers_cannot_take_and_not_all_of_them() {
-    let limits = Limits { connections_per_address_max: 2, connections_per_member_max: 3, ..Limits::HTTPS };
+    let limits = Limits { connections_per_source_max: 2, connections_per_member_max: 3, ..Limits::HTTPS };
     let (lab, server) = ready(limits).await;
     let (fe1, fe2) = (lab.member("fe1.verbund.test"), lab.member("fe2.verbund.test"));
     let mut held = Vec::new();

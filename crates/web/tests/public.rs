@@ -133,7 +133,7 @@ async fn clear_text_takes_no_body_but_that_of_ocsp() {
 #[tokio::test]
 async fn clear_text_ends_whoever_dawdles() {
     let lab = Lab::new();
-    let limits = Limits { head_deadline: Duration::from_millis(200), connections_per_address_max: 2, ..Limits::PUBLIC_HTTP };
+    let limits = Limits { head_deadline: Duration::from_millis(200), connections_per_source_max: 2, ..Limits::PUBLIC_HTTP };
     let address = clear(&lab, limits).await;
     assert!(!raw(address, b"GET /ca.pem HTT").await.starts_with(b"HTTP/1.1 200"));
     let _held = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];

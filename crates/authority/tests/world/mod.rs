@@ -27,6 +27,8 @@ pub(crate) fn fqdn(name: &str) -> Fqdn {
 
 pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
+    pub(crate) policy: Arc<LivePolicy>,
+    pub(crate) identity: Arc<ServerIdentity>,
     _dir: tempfile::TempDir,
 }
 
@@ -53,13 +55,9 @@ impl World {
 
         let policy = LivePolicy::new(holdings.policy().unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
-        let gate = Gate::new(Listener::Clients, identity, Arc::clone(&policy), Arc::new(DefaultTimeProvider)).unwrap();
-        let server = net::Server::on(vec![(listener, gate)], None, net::Limits::DEFAULT, node(&holdings, &own, sip.port())).unwrap();
-        let handle = server.handle();
-        tokio::spawn(server.run());
-        let member = Arc::new(Member::new(own, DOMAIN, holdings, policy, handle, store.clone()));
+        let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");
-        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), _dir: dir }
+        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), policy, identity, _dir: dir }
     }
 
     /// What a server joins with.
@@ -71,10 +69,20 @@ impl World {
     /// A server that was added and has fetched its first certificate; with its ticket.
     pub(crate) async fn joined(&self, name: &str) -> Applicant {
         let join = self.add(name).await;
+        self.fetch(&join).await
+    }
+
+    /// Fetches a certificate with what a server joins with; its ticket is spent then.
+    pub(crate) async fn fetch(&self, join: &JoinString) -> Applicant {
+        self.fetch_chain(join).await.0
+    }
+
+    /// The same, with the certificate and what is above it.
+    pub(crate) async fn fetch_chain(&self, join: &JoinString) -> (Applicant, Vec<CertificateDer<'static>>) {
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
         self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
-        ticket
+        (ticket, chain)
     }
 }
 
@@ -82,6 +90,23 @@ impl World {
 pub(crate) async fn issue(authority: &Authority, applicant: &Applicant) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let request = pki::certificate_request(&Key::generate().unwrap(), &[]).unwrap();
     authority.issue(applicant.clone(), request).await
+}
+
+/// A server that runs, with this listener for phones.
+pub(crate) fn member(
+    own: Fqdn,
+    holdings: member::Holdings,
+    policy: &Arc<LivePolicy>,
+    identity: &Arc<ServerIdentity>,
+    listener: TcpListener,
+    store: Embedded,
+) -> Arc<Member> {
+    let port = listener.local_addr().unwrap().port();
+    let gate = Gate::new(Listener::Clients, Arc::clone(identity), Arc::clone(policy), Arc::new(DefaultTimeProvider)).unwrap();
+    let server = net::Server::on(vec![(listener, gate)], None, net::Limits::DEFAULT, node(&holdings, &own, port)).unwrap();
+    let handle = server.handle();
+    tokio::spawn(server.run());
+    Arc::new(Member::new(own, DOMAIN, holdings, Arc::clone(policy), handle, store))
 }
 
 fn node(holdings: &member::Holdings, own: &Fqdn, port: u16) -> Node {

@@ -1,6 +1,7 @@
 //! `verbund ca …`: the root ceremony. An offline root is made and signs ([`root`]); an authority that is to be made
 //! asks it for its issuing CAs and puts them into place ([`prepared`]). Files go back and forth, private keys never.
 
+mod passphrase;
 mod prepared;
 mod root;
 
@@ -27,6 +28,12 @@ pub(crate) enum Ca {
         /// The folder that `verbund ca root sign` wrote
         #[arg(value_hint = ValueHint::DirPath)]
         signed: PathBuf,
+    },
+    /// Encrypts the keys of the CAs with another passphrase, which then is yours to keep; the server must not run
+    Passphrase {
+        /// The file with the new passphrase, or - for standard input [default: asked for on the terminal]
+        #[arg(long = "new-passphrase-file", value_name = "FILE", value_hint = ValueHint::FilePath)]
+        new: Option<PathBuf>,
     },
 }
 
@@ -100,7 +107,7 @@ pub(crate) struct Request {
     /// Where the root's revocation list will be given out, like `http://sip.contoso.example:8080`
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Make the keys in a token: pkcs11:token=CA;object=contoso?module-path=/usr/lib/softhsm/libsofthsm2.so
+    /// Have the keys born in a token: pkcs11:token=CA;object=contoso?module-path=/usr/lib/softhsm/libsofthsm2.so
     #[arg(long, value_name = "URI")]
     pub(crate) token: Option<KeyUri>,
 }
@@ -118,5 +125,6 @@ pub(crate) fn run(data: &Data, command: &Ca) -> anyhow::Result<()> {
         Ca::Root(command) => root::run(command),
         Ca::Request(request) => prepared::request(data, request),
         Ca::Install { signed } => prepared::install(data, signed),
+        Ca::Passphrase { new } => passphrase::change(data, new.as_deref()),
     }
 }

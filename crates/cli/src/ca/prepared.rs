@@ -4,14 +4,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::SystemTime,
 };
 
 use anyhow::{Context as _, bail, ensure};
-use hsm::{KeyUri, TokenKey};
+use hsm::KeyUri;
 use pki::{Authority, CaSigner, IssuerKind, IssuingAuthority, IssuingRequest, Key, RevocationList, Urls};
-use zeroize::Zeroizing;
 
 use super::{Request, root::file_name};
 use crate::{
@@ -66,33 +64,37 @@ pub(super) fn request(data: &Data, request: &Request) -> anyhow::Result<()> {
         prepared.0.display()
     );
     let urls = request.url.as_deref().map(Urls::below).transpose()?;
-    let mut made = Vec::new();
-    for kind in KINDS {
-        let (signer, kept) = make_key(kind, request.token.as_ref())?;
-        let text = IssuingRequest::write(&request.organisation, kind, &request.domains, urls.as_ref(), &signer)?;
-        made.push((kind, kept, text));
-    }
     files::make_dir(&data).and_then(|()| files::make_private_dir(&data))?;
-    files::make_dir(&prepared.0)?;
-    for (kind, kept, text) in &made {
-        files::write(&prepared.key(*kind), kept.as_bytes(), Readers::Owner)?;
-        files::write(&prepared.request(*kind), text, Readers::Everyone)?;
-        let fingerprint = IssuingRequest::read(text)?.key_fingerprint();
-        output::say(format_args!("{}\n  key {fingerprint}\n", prepared.request(*kind).display()))?;
+    let made = files::make_dir(&prepared.0).and_then(|()| make_requests(&prepared, request, urls.as_ref()));
+    if made.is_err() {
+        // Half of it is of no use, and would be in the way of the next try.
+        let _ = fs::remove_dir_all(&prepared.0);
+    }
+    made
+}
+
+fn make_requests(prepared: &Prepared, request: &Request, urls: Option<&Urls>) -> anyhow::Result<()> {
+    for kind in KINDS {
+        let signer = make_key(&prepared.key(kind), kind, request.token.as_ref())?;
+        let text = IssuingRequest::write(&request.organisation, kind, &request.domains, urls, &signer)?;
+        files::write(&prepared.request(kind), &text, Readers::Everyone)?;
+        let fingerprint = IssuingRequest::read(&text)?.key_fingerprint();
+        output::say(format_args!("{}\n  key {fingerprint}\n", prepared.request(kind).display()))?;
     }
     output::say("Take these files to the root: verbund ca root sign FILE... --root DIR --out DIR\n")
 }
 
-/// A new key: in a token, or in a file (under a passphrase if one is configured). What is kept is the key, or where it is.
-fn make_key(kind: IssuerKind, token: Option<&KeyUri>) -> anyhow::Result<(CaSigner, Zeroizing<String>)> {
+/// A new key: in a token, or in its file, encrypted. What the file holds is the key, or where it is.
+fn make_key(path: &Path, kind: IssuerKind, token: Option<&KeyUri>) -> anyhow::Result<CaSigner> {
     if let Some(token) = token {
-        let uri = KeyUri::new(token.module(), token.token(), &format!("{}-{kind}", token.object()));
-        let key = TokenKey::generate(&uri, secrets::token_pin()?)?;
-        return Ok((CaSigner::new(Arc::new(key)), Zeroizing::new(format!("{uri}\n"))));
+        let uri = token.with_object(&format!("{}-{kind}", token.object()));
+        let key = secrets::make_token_key(&uri)?;
+        files::write(path, format!("{uri}\n"), Readers::Owner)?;
+        return Ok(key);
     }
     let key = Key::generate()?;
-    let kept = secrets::ca_key_pem(&key)?;
-    Ok((key.into(), kept))
+    secrets::write_ca_key(path, &key)?;
+    Ok(key.into())
 }
 
 fn check_nothing(data: &Path) -> anyhow::Result<()> {
@@ -214,6 +216,11 @@ pub(crate) fn installed(data: &Path, layout: &Layout) -> anyhow::Result<Option<A
     }
     for (name, kind) in [(Layout::ISSUING_KEY, IssuerKind::Servers), (Layout::USERS_KEY, IssuerKind::Users)] {
         files::write(&layout.file(name), files::read_private(&prepared.key(kind))?.as_bytes(), Readers::Owner)?;
+    }
+    let passphrase = Layout::of(data).file(Layout::CA_PASSPHRASE);
+    if passphrase.exists() {
+        // The same once more: what is made is whole in itself, and then takes its place.
+        files::write(&layout.file(Layout::CA_PASSPHRASE), files::read_private(&passphrase)?.as_bytes(), Readers::Owner)?;
     }
     Ok(Some(authority))
 }

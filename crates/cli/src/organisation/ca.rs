@@ -158,7 +158,7 @@ async fn make_users_ca(
     let users = root.issue(&plan, &key.public(), now)?;
     let entry = store::Issued::read(store::Role::UsersCa, &users).context("the CA just made cannot be read")?;
     store.record_issued(&entry, now).await?;
-    files::write(&layout.file(Layout::USERS_KEY), secrets::ca_key_pem(&key)?.as_bytes(), Readers::Owner)?;
+    secrets::write_ca_key(&layout.file(Layout::USERS_KEY), &key)?;
     files::write(&layout.file(Layout::USERS), pki::certificates_to_pem([&users]), Readers::Everyone)?;
     tracing::info!("an issuing CA for users was made");
     Ok(())
@@ -182,13 +182,13 @@ async fn signer(
     let issued = authority.issue_document_signer(&manifest.server_name, &key.public(), now)?;
     let entry = issued.chain.first().and_then(|leaf| store::Issued::read(store::Role::Documents, leaf));
     store.record_issued(&entry.context("the certificate just issued cannot be read")?, now).await?;
-    files::write(&layout.file(Layout::DOCUMENTS_KEY), key.to_pem()?.expose(), Readers::Owner)?;
+    secrets::write_ca_key(&layout.file(Layout::DOCUMENTS_KEY), &key)?;
     files::write(&layout.file(Layout::DOCUMENTS), issued.chain_pem(), Readers::Everyone)?;
     Ok(DocumentSigner::new(issued.chain, key)?)
 }
 
 fn read_signer(layout: &Layout) -> anyhow::Result<DocumentSigner> {
-    let key = Key::from_pem(&files::read_private(&layout.file(Layout::DOCUMENTS_KEY))?)?;
+    let key = secrets::read_document_key(&layout.file(Layout::DOCUMENTS_KEY))?;
     let chain = pki::certificates_from_pem(&files::read(&layout.file(Layout::DOCUMENTS))?)?;
     Ok(DocumentSigner::new(chain, key)?)
 }

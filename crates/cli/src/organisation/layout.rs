@@ -27,13 +27,19 @@ impl Layout {
     /// Who signs topology and trust bundle.
     pub(crate) const DOCUMENTS: &str = "ca/documents.pem";
     pub(crate) const DOCUMENTS_KEY: &str = "ca/documents.key";
+    /// The passphrase that was made for the keys in `ca`, unless another is configured: not in that folder.
+    pub(crate) const CA_PASSPHRASE: &str = "ca-passphrase";
     pub(crate) const SERVER_CHAIN: &str = "server/chain.pem";
     pub(crate) const SERVER_KEY: &str = "server/key.pem";
+    /// Key and chain of the next certificate in one file, while they take the place of the two above.
+    pub(crate) const SERVER_NEXT: &str = "server/next.pem";
     /// A member's ACME account: what it renews its certificate with.
     pub(crate) const ACCOUNT: &str = "server/account.json";
     /// The root once more, for phones.
     pub(crate) const CA: &str = "ca.pem";
     pub(crate) const STATE: &str = "state.sqlite";
+    /// There while an authority that was put back from a backup waits for what its members hold.
+    pub(crate) const RESTORED: &str = "restored.json";
 
     /// Without each of these there is no organisation.
     pub(crate) const REQUIRED: [&str; 9] = [
@@ -51,8 +57,16 @@ impl Layout {
     pub(crate) const REQUIRED_OF_MEMBER: [&str; 6] =
         [Self::MEMBER, Self::SERVER_CHAIN, Self::SERVER_KEY, Self::ACCOUNT, Self::CA, Self::STATE];
     /// These must be their owner's alone.
-    pub(crate) const SECRETS: [&str; 6] =
-        [Self::ROOT_KEY, Self::ISSUING_KEY, Self::USERS_KEY, Self::DOCUMENTS_KEY, Self::SERVER_KEY, Self::ACCOUNT];
+    pub(crate) const SECRETS: [&str; 8] = [
+        Self::ROOT_KEY,
+        Self::ISSUING_KEY,
+        Self::USERS_KEY,
+        Self::DOCUMENTS_KEY,
+        Self::CA_PASSPHRASE,
+        Self::SERVER_KEY,
+        Self::SERVER_NEXT,
+        Self::ACCOUNT,
+    ];
 
     pub(crate) fn of(data: &Path) -> Self {
         Self(data.to_owned())

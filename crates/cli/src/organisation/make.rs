@@ -12,7 +12,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pki::{Authority, Fqdn, IssuerKind, IssuingAuthority, IssuingPlan, Key, Root};
+use hsm::KeyUri;
+use pki::{Authority, CaSigner, Fqdn, IssuerKind, IssuingAuthority, IssuingPlan, Key, Root};
 use registrar::{Aor, Credential, UserName};
 use store::{Directory as _, Embedded, IssuanceLedger as _, TopologyStore as _};
 use topology::{Listeners, MediaPolicy, Topology};
@@ -40,6 +41,17 @@ pub(crate) struct Plan {
     pub(crate) listeners: Listeners,
     pub(crate) media: MediaPolicy,
     pub(crate) users: Vec<UserName>,
+    /// Where the keys of the CAs are made, if not in files.
+    pub(crate) ca_keys: Option<CaKeys>,
+}
+
+/// Keys of the CAs in a token.
+#[derive(Clone, Debug)]
+pub(crate) struct CaKeys {
+    /// Each is called as this says, with `-root`, `-issuing` or `-users` behind it.
+    pub(crate) uri: KeyUri,
+    /// Whether they are there already.
+    pub(crate) exist: bool,
 }
 
 impl Plan {
@@ -146,7 +158,7 @@ async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> any
     let topology = plan.topology(&server_name)?;
     let authority = match ca::installed(data, layout)? {
         Some(authority) => authority,
-        None => make_authority(layout, &plan.domain, now)?,
+        None => make_authority(layout, plan, now)?,
     };
     let store = Embedded::create(&layout.file(Layout::STATE))?;
     let users = authority.users()?.certificate();
@@ -176,23 +188,19 @@ pub(super) fn organisation_name(domain: &Fqdn) -> String {
     domain.as_str().chars().take(ORGANISATION_CHARS_MAX).collect()
 }
 
-fn make_authority(layout: &Layout, domain: &Fqdn, now: SystemTime) -> anyhow::Result<Authority> {
-    let organisation = organisation_name(domain);
-    let domains = std::slice::from_ref(domain);
-    let [root_key, issuing_key, users_key] = [Key::generate()?, Key::generate()?, Key::generate()?];
-    let secret = [
-        (Layout::ROOT_KEY, secrets::ca_key_pem(&root_key)?),
-        (Layout::ISSUING_KEY, secrets::ca_key_pem(&issuing_key)?),
-        (Layout::USERS_KEY, secrets::ca_key_pem(&users_key)?),
-    ];
-    let root = Root::create_with(&organisation, 1, root_key.into(), now)?;
-    let issuing = |kind, key: Key| -> anyhow::Result<IssuingAuthority> {
+fn make_authority(layout: &Layout, plan: &Plan, now: SystemTime) -> anyhow::Result<Authority> {
+    let organisation = organisation_name(&plan.domain);
+    let domains = std::slice::from_ref(&plan.domain);
+    let key = |name| make_key(layout, name, plan.ca_keys.as_ref());
+    let root = Root::create_with(&organisation, 1, key(Layout::ROOT_KEY)?, now)?;
+    let issuing = |kind, key: CaSigner| -> anyhow::Result<IssuingAuthority> {
         let plan = IssuingPlan { organisation: &organisation, generation: 1, kind, domains, urls: None };
-        Ok(IssuingAuthority::of(kind, root.issue(&plan, &key.public(), now)?, key.into())?)
+        Ok(IssuingAuthority::of(kind, root.issue(&plan, key.public(), now)?, key)?)
     };
-    let users = issuing(IssuerKind::Users, users_key)?;
+    let users = issuing(IssuerKind::Users, key(Layout::USERS_KEY)?)?;
     let public_of_users = users.certificate_pem();
-    let authority = Authority::of(root.certificate().clone(), issuing(IssuerKind::Servers, issuing_key)?, Some(users))?;
+    let servers = issuing(IssuerKind::Servers, key(Layout::ISSUING_KEY)?)?;
+    let authority = Authority::of(root.certificate().clone(), servers, Some(users))?;
     let public = [
         (Layout::ROOT, root.certificate_pem()),
         (Layout::CA, root.certificate_pem()),
@@ -202,8 +210,20 @@ fn make_authority(layout: &Layout, domain: &Fqdn, now: SystemTime) -> anyhow::Re
     for (name, pem) in public {
         files::write(&layout.file(name), pem, Readers::Everyone)?;
     }
-    for (name, pem) in secret {
-        files::write(&layout.file(name), pem.as_bytes(), Readers::Owner)?;
-    }
     Ok(authority)
+}
+
+/// A new key of a CA, with its file: encrypted, or in a token, and then the file says where.
+fn make_key(layout: &Layout, name: &str, token: Option<&CaKeys>) -> anyhow::Result<CaSigner> {
+    let path = layout.file(name);
+    let Some(CaKeys { uri, exist }) = token else {
+        let key = Key::generate()?;
+        secrets::write_ca_key(&path, &key)?;
+        return Ok(key.into());
+    };
+    let what = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let uri = uri.with_object(&format!("{}-{what}", uri.object()));
+    let key = if *exist { secrets::open_token_key(&uri) } else { secrets::make_token_key(&uri) }?;
+    files::write(&path, format!("{uri}\n"), Readers::Owner)?;
+    Ok(key)
 }

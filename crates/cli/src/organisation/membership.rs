@@ -10,7 +10,10 @@ use store::Embedded;
 use zeroize::Zeroizing;
 
 use super::{Layout, ServerCertificate, half_made, make::whole, or_close};
-use crate::files::{self, Readers};
+use crate::{
+    files::{self, Readers},
+    join,
+};
 
 /// The edition of the layout that this program makes and reads.
 const FORMAT: u32 = 1;
@@ -120,12 +123,36 @@ impl Membership {
         let path = layout.file(Layout::MEMBER);
         let manifest = MemberManifest::parse(&files::read(&path)?).with_context(|| format!("cannot use {}", path.display()))?;
         let roots = Anchors::from_pem(&files::read(&layout.ca())?).with_context(|| layout.ca().display().to_string())?;
-        let certificate = ServerCertificate::load(&layout)?;
+        let loaded = ServerCertificate::load(&layout);
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
-        let restored = async { Ok(disk::restore(&store, disk::Trust::Roots(&roots)).await?) };
-        let holdings = or_close(&store, restored).await?;
+        let restored = async {
+            let holdings = disk::restore(&store, disk::Trust::Roots(&roots)).await?;
+            let certificate = match loaded {
+                Ok(certificate) => certificate,
+                Err(broken) => healed(&layout, &holdings, &manifest, broken).await?,
+            };
+            Ok((holdings, certificate))
+        };
+        let (holdings, certificate) = or_close(&store, restored).await?;
         Ok(Self { layout, manifest, store, certificate, holdings })
     }
+}
+
+/// A certificate that is damaged, or not its key's, is cured by a new one; the authority has to be there for that.
+async fn healed(
+    layout: &Layout,
+    holdings: &Holdings,
+    manifest: &MemberManifest,
+    broken: anyhow::Error,
+) -> anyhow::Result<ServerCertificate> {
+    let new = join::renew(layout, holdings, manifest.authority, &manifest.server_name).await;
+    let new = new.map_err(|error| {
+        anyhow::anyhow!(
+            "{broken:#}; a new certificate was asked for and not had ({error:#}): put both files back from a backup, or start again when the authority is there"
+        )
+    })?;
+    tracing::warn!(server = %manifest.server_name, reason = format!("{broken:#}"), "the server certificate was unusable, and is replaced");
+    Ok(new)
 }
 
 #[cfg(test)]

@@ -29,11 +29,11 @@ use web::admin::rfc3339;
 
 pub(crate) use certificate::{Reason, ServerCertificate, renewal};
 pub(crate) use layout::Layout;
-pub(crate) use make::Plan;
+pub(crate) use make::{CaKeys, Plan};
 pub(crate) use manifest::Manifest;
 pub(crate) use membership::Membership;
 
-use crate::{accounts::Site, ca::PREPARED, files, password::Password};
+use crate::{accounts::Site, ca::PREPARED, files, password::Password, secrets};
 
 /// Entries of a file system's own making that do not keep a directory from counting as empty.
 const NOT_OURS: [&str; 1] = ["lost+found"];
@@ -69,8 +69,10 @@ pub(crate) fn find(data: &Path) -> anyhow::Result<Found> {
     if data.join(Layout::MANIFEST).exists() {
         return Ok(Found::Organisation(lock));
     }
-    let strange: Vec<&String> =
-        names.iter().filter(|name| *name != make::MAKING && *name != PREPARED && !NOT_OURS.contains(&name.as_str())).collect();
+    let strange: Vec<&String> = names
+        .iter()
+        .filter(|name| ![make::MAKING, PREPARED, Layout::CA_PASSPHRASE].contains(&name.as_str()) && !NOT_OURS.contains(&name.as_str()))
+        .collect();
     match strange.first() {
         None => Ok(Found::Nothing),
         Some(_) if strange.iter().any(|name| ["ca", "server", Layout::STATE, Layout::TOPOLOGY].contains(&name.as_str())) => {
@@ -153,13 +155,14 @@ impl Organisation {
         let manifest = Manifest::parse(&files::read(&layout.file(Layout::MANIFEST))?)
             .with_context(|| format!("cannot use {}", layout.file(Layout::MANIFEST).display()))?;
         check_ca_times(&layout, now)?;
+        secrets::encrypt_plain_keys(&layout.file("ca"))?;
         let topology = read_topology(&layout, &manifest)?;
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let opened = async {
             publish_if_new(&store, &layout, &topology, now).await?;
             let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
             let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
-            let certificate = current_certificate(&layout, ca.authority(), &topology, &manifest.server_name, &store, now).await?;
+            let certificate = current_certificate(&layout, ca.authority(), &holdings, &manifest.server_name, &store, now).await?;
             Ok((ca, holdings, certificate, store.users().await?))
         };
         let (ca, holdings, certificate, users) = or_close(&store, opened).await?;
@@ -284,6 +287,12 @@ async fn publish_if_new(store: &Embedded, layout: &Layout, topology: &Topology, 
         Some(published) if published.version > offered => {
             bail!("{} is version {offered}, but version {} was published already: put that one back", path.display(), published.version)
         }
+        Some(published) if layout.file(Layout::RESTORED).exists() => bail!(
+            "{} is version {offered}, and this authority, put back from a backup, waits for what its members hold: put version {} back, \
+             and publish when that has ended",
+            path.display(),
+            published.version
+        ),
         Some(_) | None => {
             store.publish(&text, None, offered, current.map(|published| published.version), now).await?;
             tracing::info!(version = offered.0, "topology published");
@@ -295,11 +304,12 @@ async fn publish_if_new(store: &Embedded, layout: &Layout, topology: &Topology, 
 async fn current_certificate(
     layout: &Layout,
     authority: &Authority,
-    topology: &Topology,
+    holdings: &Holdings,
     server: &Fqdn,
     store: &Embedded,
     now: SystemTime,
 ) -> anyhow::Result<ServerCertificate> {
+    let topology = holdings.topology();
     let loaded = ServerCertificate::load(layout);
     if let Ok(certificate) = &loaded
         && let Some(leaf) = certificate.chain.first()
@@ -308,7 +318,7 @@ async fn current_certificate(
         check_time("server", leaf, now)?;
     }
     let reason = match loaded {
-        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, server, now) {
+        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, holdings.lists(), server, now) {
             None => return Ok(certificate),
             Some(reason) => reason.to_string(),
         },

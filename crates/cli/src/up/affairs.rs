@@ -47,6 +47,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Signed(_)
         | Fault::Randomness(_)
         | Fault::Key(_)
+        | Fault::Responder(_)
         | Fault::Store(_)
         | Fault::Damaged(_) => Problem::unavailable(fault.to_string(), ""),
     }
@@ -91,6 +92,8 @@ fn role(text: &str) -> Result<Role, Problem> {
 fn member(known: &::authority::Known, in_force_here: u64, now: SystemTime) -> admin::Member {
     let in_force = known.in_force.clone().unwrap_or_default();
     let state = match (known.is_member, known.is_expected, known.is_here) {
+        // Also for the moment in which it is on the line still.
+        _ if known.is_revoked => "revoked",
         (false, ..) => "listed",
         (true, true, _) => "expected",
         (true, false, true) => "joined",

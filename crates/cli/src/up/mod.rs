@@ -6,6 +6,7 @@ mod door;
 mod figures;
 mod renewal;
 mod serve;
+mod staples;
 mod summary;
 
 use std::{
@@ -27,7 +28,7 @@ use crate::{
     accounts::Site,
     args::{self, Media},
     log,
-    organisation::{self, Found, Layout, Membership, Organisation, Plan, ServerCertificate},
+    organisation::{self, CaKeys, Found, Layout, Membership, Organisation, Plan, ServerCertificate},
     output::{self, Paint},
     password::Password,
     ports::{Ports, Taken},
@@ -135,8 +136,8 @@ async fn start(data: &Path, args: &args::Up) -> anyhow::Result<(Start, Ports)> {
         Found::Organisation(lock) => later_start(data, args, lock, now).await,
         Found::Member(lock) => {
             ensure!(
-                args.domain.is_none() && args.users.is_empty() && args.media.is_none(),
-                "{} is that of a server that has joined: domain, users and media policy are the authority's, leave them out",
+                args.domain.is_none() && args.users.is_empty() && args.media.is_none() && args.ca_keys.is_none(),
+                "{} is that of a server that has joined: domain, users, media policy and CA are the authority's, leave them out",
                 data.display()
             );
             member_start(data, &args.serving, lock, false).await
@@ -207,7 +208,13 @@ fn plan(args: &args::Up, ports: &Ports) -> anyhow::Result<Plan> {
     if users.is_empty() {
         users = USERS_DEFAULT.iter().map(|name| UserName::parse(name)).collect::<Result<_, _>>()?;
     }
-    Ok(Plan { domain, listeners: ports.taken.listeners(), media: args.media.map_or(MediaPolicy::Require, policy), users })
+    Ok(Plan {
+        domain,
+        listeners: ports.taken.listeners(),
+        media: args.media.map_or(MediaPolicy::Require, policy),
+        users,
+        ca_keys: args.ca_keys(),
+    })
 }
 
 fn policy(media: Media) -> MediaPolicy {
@@ -239,6 +246,11 @@ fn check_settled(data: &Path, args: &args::Up, organisation: &Organisation) -> a
             data.display()
         ));
     }
+    ensure!(
+        args.ca_keys.is_none(),
+        "{} has a CA already, and where its keys are was settled when it was made: leave --ca-keys out",
+        data.display()
+    );
     let media = organisation.topology().media();
     ensure!(
         args.media.is_none_or(|wanted| policy(wanted) == media),
@@ -295,5 +307,9 @@ impl args::Serving {
 impl args::Up {
     fn listeners(&self) -> Listeners {
         self.serving.listeners(self.http)
+    }
+
+    fn ca_keys(&self) -> Option<CaKeys> {
+        self.ca_keys.clone().map(|uri| CaKeys { uri, exist: self.ca_keys_exist })
     }
 }

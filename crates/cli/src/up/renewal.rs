@@ -1,4 +1,4 @@
-//! The server's certificate stays young while the server runs: a new one at half of its life or when the authority says so, and
+//! The server's certificate stays young while the server runs: a new one at half of its life, when it was revoked or when the authority says so, and
 //! the one on disk when an administrator asks for it (SIGHUP). Connections stay open, handshakes from then on show the new one.
 
 use std::{
@@ -7,17 +7,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::authority::Authority;
 use anyhow::Context as _;
-use authority::Ca;
 use member::Member;
 use metrics::gauge;
 use pki::Fqdn;
 use store::Embedded;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 use trust::tls::ServerIdentity;
 use web::admin::rfc3339;
 
-use super::{Seat, Start};
+use super::{Start, serve::Place};
 use crate::{
     join,
     organisation::{Layout, Reason, ServerCertificate, renewal},
@@ -25,8 +28,10 @@ use crate::{
 
 /// The clock is looked at this often: it may be set, and machines sleep.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
-/// After a failure it is tried again this soon.
+/// After a first failure it is tried again this soon, after each further one half as often, and at once when something changes.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// Two tries are at least so far apart, whatever changes.
+const TRY_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Renewal {
     layout: Layout,
@@ -35,83 +40,103 @@ pub(super) struct Renewal {
     store: Embedded,
     identity: Arc<ServerIdentity>,
     source: Source,
+    replaced: watch::Sender<()>,
 }
 
 /// Where a new certificate comes from.
 enum Source {
-    Ours(Arc<Ca>),
+    Ours(Arc<Authority>),
     /// The authority's, by the account that was made when this server joined.
     Authority(SocketAddr),
 }
 
 impl Renewal {
-    pub(super) fn of(start: &Start, identity: Arc<ServerIdentity>, member: Arc<Member>) -> Self {
-        let source = match &start.seat {
-            Seat::Authority(ca) => Source::Ours(Arc::clone(ca)),
-            Seat::Member(address) => Source::Authority(*address),
+    pub(super) fn of(start: &Start, place: &Place, identity: Arc<ServerIdentity>, member: Arc<Member>) -> Self {
+        let source = match place {
+            Place::Authority(authority) => Source::Ours(Arc::clone(authority)),
+            Place::Member(address) => Source::Authority(*address),
         };
-        Self { layout: start.layout.clone(), member, server: start.server_name.clone(), store: start.store.clone(), identity, source }
+        Self {
+            layout: start.layout.clone(),
+            member,
+            server: start.server_name.clone(),
+            store: start.store.clone(),
+            identity,
+            source,
+            replaced: watch::Sender::new(()),
+        }
+    }
+
+    /// Rings when another certificate is shown.
+    pub(super) fn replaced(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// Replaces the certificate whenever it is time. A failure is told and tried again; half of the certificate's life is left
     /// for that.
     pub(super) async fn run(self: Arc<Self>, mut asked: mpsc::Receiver<()>) {
         let mut changed = self.member.in_force();
-        let mut wanted = false;
+        let (mut wanted, mut again_after) = (false, TRY_AGAIN_AFTER);
         loop {
-            let renewed = if wanted { self.renew(SystemTime::now()).await } else { self.renew_if_due(SystemTime::now()).await };
-            let failed = renewed.is_err();
-            let wait = match renewed {
-                Ok(()) => {
-                    wanted = false;
+            let wait = match self.renew_if(wanted, SystemTime::now()).await {
+                Ok(renewed) => {
+                    // Whoever asked meanwhile has what was asked for; what changed since is seen here without being asked.
+                    while renewed && asked.try_recv().is_ok() {}
+                    (wanted, again_after) = (false, TRY_AGAIN_AFTER);
                     LOOK_EVERY
                 }
                 Err(error) => {
                     tracing::error!(server = %self.server, error = format!("{error:#}"), "server certificate not renewed; it is tried again");
-                    TRY_AGAIN_AFTER
+                    sleep(TRY_PAUSE).await;
+                    // A server that was revoked by its name asks in vain, and need not ask often.
+                    let longer = (again_after * 2).min(LOOK_EVERY);
+                    std::mem::replace(&mut again_after, longer)
                 }
             };
             self.count();
             // What was wanted and failed is wanted still.
             tokio::select! {
                 Some(()) = asked.recv() => wanted = true,
-                // Nobody asks where this is the authority: it sees for itself. What failed may succeed by fresher lists.
-                _ = changed.changed(), if self.is_ours() || failed => {}
-                // Servers that started together do not all come at the same moment.
-                () = sleep(member::jittered(wait)) => {}
+                // Another name, a revocation, a list without which the authority was not believed: it is seen here, nobody has to ask.
+                _ = changed.changed() => {}
+                () = sleep(wait) => {}
             }
         }
     }
 
-    fn is_ours(&self) -> bool {
-        matches!(self.source, Source::Ours(_))
+    /// Renews if it is wanted or due; says whether it did.
+    async fn renew_if(&self, wanted: bool, now: SystemTime) -> anyhow::Result<bool> {
+        if !wanted {
+            let Some(reason) = self.due(now) else { return Ok(false) };
+            tracing::info!(server = %self.server, %reason, "the server certificate is replaced");
+        }
+        self.renew(now).await?;
+        Ok(true)
     }
 
-    async fn renew_if_due(&self, now: SystemTime) -> anyhow::Result<()> {
+    fn due(&self, now: SystemTime) -> Option<Reason> {
         let chain = self.identity.chain();
-        let Some(shown) = chain.first().and_then(pki::facts) else { return Ok(()) };
+        let shown = chain.first().and_then(pki::facts)?;
         let holdings = self.member.holdings();
-        if holdings.topology().server(&self.server).is_none() {
-            // Taken out: there is no certificate for us any more.
-            return Ok(());
-        }
+        // Taken out of the topology: there is no certificate for us any more.
+        holdings.topology().server(&self.server)?;
         let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-        match renewal(&chain, &shown, issuing, holdings.topology(), &self.server, now) {
-            None => Ok(()),
-            Some(reason) => {
-                tracing::info!(server = %self.server, %reason, "the server certificate is replaced");
-                self.renew(now).await
-            }
-        }
+        renewal(&chain, &shown, issuing, holdings.topology(), holdings.lists(), &self.server, now)
     }
 
     async fn renew(&self, now: SystemTime) -> anyhow::Result<()> {
         let new = match &self.source {
-            Source::Ours(ca) => {
-                let holdings = self.member.holdings();
+            Source::Ours(authority) => {
+                let (ca, holdings) = (authority.ca(), self.member.holdings());
                 ServerCertificate::issue(&self.layout, ca.authority(), holdings.topology(), &self.server, &self.store, now).await?
             }
-            Source::Authority(address) => join::renew(&self.layout, &self.member.holdings(), *address, &self.server).await?,
+            Source::Authority(address) => {
+                if self.member.holdings().has_stale_lists(now) {
+                    // Without them the authority cannot be believed, and nobody else would bring them.
+                    member::catch_up(&self.member, *address).await.context("no revocation lists from the authority")?;
+                }
+                join::renew(&self.layout, &self.member.holdings(), *address, &self.server).await?
+            }
         };
         self.show(new)
     }
@@ -121,9 +146,9 @@ impl Renewal {
         let loaded = ServerCertificate::load(&self.layout).and_then(|certificate| {
             let holdings = self.member.holdings();
             let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-            let reason = certificate.renewal(issuing, holdings.topology(), &self.server, SystemTime::now());
+            let reason = certificate.renewal(issuing, holdings.topology(), holdings.lists(), &self.server, SystemTime::now());
             match reason {
-                Some(reason @ (Reason::Expired | Reason::OtherNames | Reason::OtherIssuer)) => {
+                Some(reason @ (Reason::Expired | Reason::Revoked | Reason::OtherNames | Reason::OtherIssuer)) => {
                     anyhow::bail!("the certificate on disk cannot be shown: {reason}")
                 }
                 Some(Reason::HalfLife) | None => self.show(certificate),
@@ -137,6 +162,7 @@ impl Renewal {
 
     fn show(&self, certificate: ServerCertificate) -> anyhow::Result<()> {
         self.identity.replace(certificate.chain, &certificate.key).context("the new certificate cannot be shown")?;
+        self.replaced.send_replace(());
         let (serial, not_after) = (&certificate.facts.serial, rfc3339(certificate.facts.not_after));
         tracing::info!(server = %self.server, %serial, not_after, "server certificate in force");
         Ok(())

@@ -19,7 +19,14 @@ use trust::{
 };
 use web::{About, Published, Site, admin, control::MemberListeners};
 
-use super::{Seat, Start, desk::Desk, door::Door, figures, renewal::Renewal};
+use super::{
+    Seat, Start,
+    desk::Desk,
+    door::Door,
+    figures,
+    renewal::Renewal,
+    staples::{Source, Staples},
+};
 use crate::{organisation::Layout, ports::Ports};
 
 /// Exit code of a process that was told twice to end, as shells have it for SIGINT.
@@ -49,7 +56,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let place = Place::of(&start, &member);
     let desk = Arc::new(Desk::of(&start, handle.clone(), Arc::clone(&identity), Arc::clone(&member), &place, Arc::clone(&door)));
     let (renew, renew_asked) = mpsc::channel(1);
-    let renewal = Arc::new(Renewal::of(&start, Arc::clone(&identity), Arc::clone(&member)));
+    let renewal = Arc::new(Renewal::of(&start, &place, Arc::clone(&identity), Arc::clone(&member)));
 
     let (end, ended) = watch::channel(false);
     let mut rest = JoinSet::new();
@@ -61,10 +68,12 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     rest.spawn(web::serve(https, web::Door { tls, gate: Some(door) }, site, web::Limits::HTTPS, end_of(ended.clone())));
     if let Some(http) = ports.http {
         let http = tokio::net::TcpListener::from_std(http)?;
-        rest.spawn(web::serve_public_http(http, shelf, web::Limits::HTTPS, end_of(ended.clone())));
+        rest.spawn(web::serve_public_http(http, Arc::clone(&shelf), web::Limits::PUBLIC_HTTP, end_of(ended.clone())));
     }
     rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
     let mut upkeep = vec![tokio::spawn(Arc::clone(&renewal).run(renew_asked)), tokio::spawn(figures::publish(handle.clone()))];
+    let staples = Staples { identity: Arc::clone(&identity), member: Arc::clone(&member), source: source(&place, shelf, &links) };
+    upkeep.push(tokio::spawn(staples.run(renewal.replaced())));
     upkeep.push(match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
@@ -111,6 +120,14 @@ impl Place {
 fn member(start: &Start, policy: Arc<LivePolicy>, handle: Handle) -> Arc<Member> {
     let holdings = start.holdings.clone();
     Arc::new(Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone()))
+}
+
+/// Who says that our certificate is good.
+fn source(place: &Place, shelf: Arc<dyn Published>, links: &Arc<rustls::ClientConfig>) -> Source {
+    match place {
+        Place::Authority(_) => Source::Ours(shelf),
+        Place::Member(address) => Source::Authority(Arc::clone(links), *address),
+    }
 }
 
 fn agent(

@@ -2,5 +2,6 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod clock;
 pub mod phone;
 pub mod verbund;

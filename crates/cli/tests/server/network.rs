@@ -14,10 +14,10 @@ use crate::common::{
 };
 
 /// An authority that is a front end too, and a second front end.
-struct Network {
-    dir: TempDir,
-    authority: Verbund,
-    second: Verbund,
+pub(crate) struct Network {
+    pub(crate) dir: TempDir,
+    pub(crate) authority: Verbund,
+    pub(crate) second: Verbund,
     /// The string that the second joined with.
     string: String,
 }
@@ -27,7 +27,7 @@ fn add(authority: &Verbund, name: &str) -> String {
 }
 
 impl Network {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Verbund::up(&dir.path().join("authority"), &[]);
         let string = add(&authority, "fe2.verbund.test");
@@ -122,6 +122,40 @@ fn n5_a_revoked_server_is_cut_off_and_cannot_come_back_by_itself() {
     let decisions = network.authority.json(&["decisions"]);
     let refused = decisions.as_array().unwrap().iter().any(|one| one["verdict"] == "refused" && one["evidence"]["rule"] == "revoked");
     assert!(refused, "the reason is on record");
+}
+
+#[test]
+fn a_server_one_certificate_of_which_is_revoked_has_another_at_once() {
+    let network = Network::new();
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    let revoked = network.second.certificate()["serial"].as_str().unwrap().to_owned();
+    network.authority.json(&["cert", "revoke", &revoked]);
+    wait_until("it shows another one", || network.second.certificate()["serial"] != revoked.as_str());
+    network.authority.json(&["user", "add", "dora", "--pool", "fe2.verbund.test"]);
+    wait_until("it is on the line again", || network.second.command(&["user", "list"]).contains("dora"));
+    wait_until("and so is the link", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    assert!(network.second.log().contains("it was revoked"), "{}", network.second.log());
+}
+
+#[test]
+fn a_server_whose_certificate_is_damaged_has_a_new_one_at_its_start_or_says_what_to_do() {
+    let mut network = Network::new();
+    wait_until("the second server is on the line", || network.second.log().contains("the line to the authority is there"));
+    let data = network.second.data();
+    let other = tempfile::tempdir().unwrap();
+    let place = Verbund::up(&other.path().join("other"), &[]);
+    assert_eq!(std::mem::replace(&mut network.second, place).stop().code(), Some(0));
+    std::fs::write(data.join("server/key.pem"), pki::Key::generate().unwrap().to_pem().unwrap().expose()).unwrap();
+    network.second = Verbund::up(&data, &[]);
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    // The same without the authority.
+    let place = Verbund::up(&other.path().join("other 2"), &[]);
+    assert_eq!(std::mem::replace(&mut network.second, place).stop().code(), Some(0));
+    std::fs::write(data.join("server/chain.pem"), "nonsense").unwrap();
+    network.authority.signal("KILL");
+    network.authority.wait();
+    let said = crate::common::verbund::refused(&data, &[]);
+    assert!(said.contains("chain.pem") && said.contains("start again when the authority is there"), "{said}");
 }
 
 #[test]

@@ -4,9 +4,13 @@
 
 mod administration;
 mod baresip;
+mod certificates;
+mod kamailio;
 mod libre;
 mod linphone;
+mod organisation;
 mod pjsip;
+mod pools;
 mod sipp;
 mod tls;
 mod wire;

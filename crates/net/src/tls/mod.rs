@@ -152,9 +152,9 @@ impl Tls {
         self.peer_closed
     }
 
-    /// A record is half received.
-    pub(crate) fn holds_input(&self) -> bool {
-        !self.held.is_empty()
+    /// How much there is of a record that is half received.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.len()
     }
 
     /// Encrypts `plain` to the end of `output`.

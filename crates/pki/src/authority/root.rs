@@ -12,7 +12,8 @@ use super::{
     files::{ca_facts, check_key, checked_validity, only_certificate},
 };
 use crate::{
-    AuthorityFault, CaSigner, Fqdn, IssuerKind, Key, KeyFault, PublicKey, RevokedCertificate, SecretPem, Serial, certificates_to_pem,
+    AuthorityFault, CaSigner, Fqdn, IssuerKind, Key, KeyFault, OCSP_SIGNER_VALIDITY, PublicKey, RevokedCertificate, SecretPem, Serial,
+    certificates_to_pem,
     profile::{self, Places, Validity},
     sign_revocation_list,
 };
@@ -116,11 +117,19 @@ impl Root {
         let name = plan.common_name(now);
         let mut params = profile::issuing(&name, plan.organisation, plan.kind, plan.domains, &Serial::generate()?, validity);
         if let Some(urls) = plan.urls {
-            // The root has no OCSP responder: it is offline.
+            // No OCSP responder is promised: the root may go offline any day.
             profile::add_places(&mut params, Places { ocsp: None, ..urls.places(&self.certificate) });
         }
         let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
         Ok(params.signed_by(&key.for_issuing()?, &issuer)?.der().clone())
+    }
+
+    /// Issues the certificate of who answers OCSP requests about what this root issued (RFC 6960 §4.2.2.2), as long as its key is
+    /// at hand.
+    pub fn issue_ocsp_signer(&self, key: &PublicKey, now: SystemTime) -> Result<CertificateDer<'static>, AuthorityFault> {
+        let validity = checked_validity("the root", &self.certificate, now, OCSP_SIGNER_VALIDITY)?;
+        let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
+        Ok(profile::ocsp_signer(&Serial::generate()?, validity).signed_by(&key.for_issuing()?, &issuer)?.der().clone())
     }
 
     /// Makes the issuing CA of this plan, with a key of its own.

@@ -37,6 +37,48 @@ fn a_call_over_two_servers_is_ended_by_the_callee() {
     callee_hangs_up(&mut scene, &bert, &anna, &invite);
 }
 
+/// An INVITE to Bert whose To says something else, as when a server sent a call on, or the caller wrote an address.
+fn called_by_another_name(anna: &mut (sim::Phone, sim::Line), name: &str) -> String {
+    anna.0.request("INVITE", BERT, "", ENCRYPTED).replace(&format!("To: <{BERT}>"), &format!("To: <{name}>"))
+}
+
+#[test]
+fn who_was_called_by_another_name_ends_the_call_by_that_name() {
+    for name in ["sip:help@app.contoso.example", "sip:bert@192.0.2.10", "sip:boss@elsewhere.example;user=phone"] {
+        let (mut scene, mut anna, bert) = two();
+        let invite = called_by_another_name(&mut anna, name);
+        let (invite, _) = call_by(&mut scene, &anna, &bert, &invite);
+        scene.say(bert.1, &bert.0.in_dialog_as_callee("BYE", &invite, 1, ""));
+        let bye = scene.heard_one(anna.1);
+        assert!(bye.first(Name::From).unwrap().contains(name));
+        assert_eq!(bye.first(Name::PAssertedIdentity), Some("<sip:bert@contoso.example>"), "who it is, is said all the same");
+    }
+}
+
+#[test]
+fn n16_who_was_called_by_another_name_has_no_other_one() {
+    let (mut scene, mut anna, bert) = two();
+    let invite = called_by_another_name(&mut anna, "sip:help@app.contoso.example");
+    let (invite, ok) = call_by(&mut scene, &anna, &bert, &invite);
+    let bye = bert.0.in_dialog_as_callee("BYE", &invite, 1, "");
+    for lie in ["sip:anna@contoso.example", "sip:help@app2.contoso.example", "sip:helper@app.contoso.example"] {
+        scene.say(bert.1, &bye.replacen("From: <sip:help@app.contoso.example>", &format!("From: <{lie}>"), 1));
+        assert_eq!(status(&scene.heard_one(bert.1)), Status::FORBIDDEN, "{lie}");
+    }
+    // Nor outside the call, nor does the caller have it.
+    let message = bert
+        .0
+        .clone()
+        .request("MESSAGE", ANNA, "", "Hello")
+        .replace("From: <sip:bert@contoso.example>", "From: <sip:help@app.contoso.example>");
+    scene.say(bert.1, &message);
+    assert_eq!(status(&scene.heard_one(bert.1)), Status::FORBIDDEN);
+    let bye = anna.0.in_dialog_as_caller("BYE", &ok, 2, "");
+    scene.say(anna.1, &bye.replacen("From: <sip:anna@contoso.example>", "From: <sip:help@app.contoso.example>", 1));
+    assert_eq!(status(&scene.heard_one(anna.1)), Status::FORBIDDEN);
+    assert!(requests(scene.heard(anna.1)).is_empty() && requests(scene.heard(bert.1)).is_empty());
+}
+
 #[test]
 fn each_side_is_told_the_name_that_it_can_find_its_own_server_by() {
     let (mut scene, mut anna, bert) = two();

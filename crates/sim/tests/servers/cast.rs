@@ -68,7 +68,13 @@ pub(crate) fn answered(scene: &mut Organisation, from: &mut (Phone, Line), to: &
 #[track_caller]
 pub(crate) fn call(scene: &mut Organisation, from: &mut (Phone, Line), to: &(Phone, Line)) -> (Message, Message) {
     let invite = from.0.request("INVITE", &to.0.aor(), "", ENCRYPTED);
-    scene.say(from.1, &invite);
+    call_by(scene, from, to, &invite)
+}
+
+/// The same with an INVITE that is written already.
+#[track_caller]
+pub(crate) fn call_by(scene: &mut Organisation, from: &(Phone, Line), to: &(Phone, Line), invite: &str) -> (Message, Message) {
+    scene.say(from.1, invite);
     assert_eq!(status(&scene.heard_one(from.1)), Status::TRYING);
     let invite = scene.heard_one(to.1);
     scene.say(to.1, &to.0.response(&invite, Status::RINGING, ""));

@@ -12,6 +12,17 @@ use crate::{Asked, Error, Event, IssuanceLedger, Issued, Reason, Result, Revisio
 const COLUMNS: &str = "serial, role, subject, names, issuer, not_before, not_after, der, asked_by, request_sha256";
 const REVOCATION: &str = "serial, issuer, reason, revoked_at, not_after";
 
+/// Begins with what was revoked, which is little, and looks for what would speak against it.
+const CUT_OFF: &str = "WITH taken(name, revision) AS (
+         SELECT lower(json_extract(names, '$[0]')), max(certificate.revision)
+         FROM revocation JOIN certificate USING(serial) WHERE role = ?1 GROUP BY 1)
+     SELECT taken.name FROM taken WHERE taken.name IS NOT NULL AND NOT EXISTS (
+         SELECT 1 FROM certificate_name AS named JOIN certificate AS other USING(serial)
+         WHERE named.name = taken.name AND lower(json_extract(other.names, '$[0]')) = taken.name AND other.role = ?1
+         AND (other.revision > taken.revision OR other.not_after >= ?2)
+         AND other.serial NOT IN (SELECT serial FROM revocation))
+     ORDER BY taken.name";
+
 impl IssuanceLedger for Embedded {
     async fn record_issued(&self, issued: &Issued, now: SystemTime) -> Result<Revision> {
         let (not_before, not_after, at) = (seconds(issued.not_before)?, seconds(issued.not_after)?, seconds(now)?);
@@ -44,6 +55,16 @@ impl IssuanceLedger for Embedded {
             let which = "serial IN (SELECT serial FROM certificate_name WHERE name = ?1) AND not_after >= ?2
                          AND serial NOT IN (SELECT serial FROM revocation) ORDER BY not_after, serial LIMIT ?3";
             select(connection, which, (&name, now, limit))
+        })
+        .await
+    }
+
+    async fn cut_off(&self, now: SystemTime) -> Result<Vec<String>> {
+        let now = seconds(now)?;
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(CUT_OFF)?;
+            let names = statement.query_map((Role::Server.as_str(), now), |row| row.get(0))?;
+            Ok(names.collect::<std::result::Result<_, _>>()?)
         })
         .await
     }

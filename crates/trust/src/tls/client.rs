@@ -20,6 +20,7 @@ use super::{
     link::wanted_name,
     provider,
     server::certified,
+    staple,
     verifier::{refused, system_time, whole},
 };
 use crate::Refusal;
@@ -78,11 +79,12 @@ impl ServerCertVerifier for ServerVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let chain = whole(end_entity, intermediates);
-        self.check(&chain, server_name, now).map_err(|refusal| refused(refusal, &chain))?;
+        let checked = self.check(&chain, server_name, now).and_then(|()| staple::check(ocsp_response, &chain, system_time(now)));
+        checked.map_err(|refusal| refused(refusal, &chain))?;
         Ok(ServerCertVerified::assertion())
     }
 

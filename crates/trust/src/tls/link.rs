@@ -16,7 +16,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{
-    Clock, ServerIdentity, TlsFault, VERSIONS, provider,
+    Clock, ServerIdentity, TlsFault, VERSIONS, provider, staple,
     verifier::{refused, system_time, whole},
 };
 use crate::{LivePolicy, Refusal, judge::answer};
@@ -60,13 +60,13 @@ impl ServerCertVerifier for LinkVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = whole(end_entity, intermediates);
-        let verdict = wanted_name(server_name).and_then(|wanted| answer(&self.policy.current(), &wanted, &chain, system_time(now)));
-        match verdict {
-            Ok(_) => Ok(ServerCertVerified::assertion()),
+        let (chain, now) = (whole(end_entity, intermediates), system_time(now));
+        let verdict = wanted_name(server_name).and_then(|wanted| answer(&self.policy.current(), &wanted, &chain, now));
+        match verdict.and_then(|_| staple::check(ocsp_response, &chain, now)) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
             Err(refusal) => Err(refused(refusal, &chain)),
         }
     }

@@ -8,6 +8,7 @@ mod client;
 mod link;
 mod outcome;
 mod server;
+mod staple;
 mod verifier;
 
 use std::sync::Arc;

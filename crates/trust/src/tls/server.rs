@@ -1,8 +1,9 @@
 //! The server's end of TLS.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use ocsp::{StapleFault, Stapled, Status, read_staple};
 use pki::{CertificateDer, Key};
 use rustls::{
     ServerConfig,
@@ -13,16 +14,38 @@ use rustls::{
 use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroize as _;
 
-use super::{Clock, TlsFault, VERSIONS, provider, verifier::Verifier};
+use super::{
+    Clock, TlsFault, VERSIONS, provider,
+    verifier::{Verifier, system_time},
+};
 use crate::{Listener, LivePolicy};
 
 /// What this server shows of itself: one certificate with its key, on every port. It can be
 /// replaced at any time; handshakes from then on show the new one, open connections stay.
 ///
+/// With it goes an OCSP answer that says it was not revoked, while there is one ([`staple`](Self::staple)).
+///
 /// The name a client asks for (SNI) selects nothing: a client that asks for a name which the
 /// certificate lacks, or for none (it dialled an address), gets the same certificate, the same
 /// checks, and judges the name itself (row N35: no name leads to something weaker).
-pub struct ServerIdentity(ArcSwap<CertifiedKey>);
+pub struct ServerIdentity(ArcSwap<Shown>);
+
+struct Shown {
+    bare: Arc<CertifiedKey>,
+    stapled: Option<WithStaple>,
+}
+
+/// The same certificate with an answer about it, and until when that counts.
+struct WithStaple {
+    certified: Arc<CertifiedKey>,
+    until: SystemTime,
+}
+
+impl Shown {
+    fn bare(certified: CertifiedKey) -> Self {
+        Self { bare: Arc::new(certified), stapled: None }
+    }
+}
 
 impl ServerIdentity {
     /// Starts with this chain (the leaf first) and its key.
@@ -30,30 +53,67 @@ impl ServerIdentity {
     /// # Errors
     /// The key is not that of the leaf.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<Arc<Self>, TlsFault> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key)?))))
+        Ok(Arc::new(Self(ArcSwap::from_pointee(Shown::bare(certified(chain, key)?)))))
     }
 
-    /// Shows another chain from now on. If it does not fit its key, the old one stays.
+    /// Shows another chain from now on. If it does not fit its key, the old one stays. What was stapled to the old one goes.
     ///
     /// # Errors
     /// The key is not that of the leaf.
     pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
-        self.0.store(Arc::new(certified(chain, key)?));
+        self.0.store(Arc::new(Shown::bare(certified(chain, key)?)));
         Ok(())
     }
 
+    /// Sends this OCSP answer (RFC 6960, in DER) along to whoever asks for one (RFC 6066 §8), until it ends; then nothing is sent,
+    /// which is better than something that does not count. Only one that says that our certificate is good is ever sent: one that
+    /// says otherwise takes away what was sent before. Returns what it says.
+    ///
+    /// # Errors
+    /// It counts for nothing; what was sent before is sent still.
+    pub fn staple(&self, answer: Vec<u8>, now: SystemTime) -> Result<Stapled, StapleFault> {
+        let shown = self.0.load_full();
+        let (leaf, issuer) = (shown.bare.cert.first().and_then(pki::facts), shown.bare.cert.get(1));
+        let (Some(leaf), Some(issuer)) = (leaf, issuer) else { return Err(StapleFault::OtherCertificate) };
+        let read = read_staple(&answer, issuer, &leaf.serial, now)?;
+        let stapled = match read.status {
+            Status::Good => {
+                let certified = Arc::new(CertifiedKey { ocsp: Some(answer), ..CertifiedKey::clone(&shown.bare) });
+                Some(WithStaple { certified, until: read.next_update })
+            }
+            Status::Revoked { .. } | Status::Unknown => None,
+        };
+        // A certificate that took its place meanwhile is another one.
+        let new = Arc::new(Shown { bare: Arc::clone(&shown.bare), stapled });
+        self.0.compare_and_swap(&shown, new);
+        Ok(read)
+    }
+
+    /// Until when the answer counts that is sent along, if one is.
+    pub fn stapled_until(&self) -> Option<SystemTime> {
+        self.0.load().stapled.as_ref().map(|stapled| stapled.until)
+    }
+
+    /// Without an answer: those who are called look at none.
     pub(super) fn current(&self) -> Arc<CertifiedKey> {
-        self.0.load_full()
+        Arc::clone(&self.0.load().bare)
+    }
+
+    /// With the answer that counts at this moment.
+    fn at(&self, now: SystemTime) -> Arc<CertifiedKey> {
+        let shown = self.0.load();
+        let stapled = shown.stapled.as_ref().filter(|stapled| now < stapled.until);
+        Arc::clone(stapled.map_or(&shown.bare, |stapled| &stapled.certified))
     }
 
     /// The name of the CA that issued what is shown now, in DER; nothing if that cannot be read.
     fn issuer(&self) -> Vec<Vec<u8>> {
-        self.0.load().cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
+        self.0.load().bare.cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
     }
 
     /// The chain shown now, the leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.0.load().cert.clone()
+        self.0.load().bare.cert.clone()
     }
 }
 
@@ -63,9 +123,19 @@ impl std::fmt::Debug for ServerIdentity {
     }
 }
 
-impl ResolvesServerCert for ServerIdentity {
+/// An identity on a port, which knows the time: an answer that has ended is not sent.
+#[derive(Debug)]
+struct OnPort {
+    identity: Arc<ServerIdentity>,
+    clock: Clock,
+}
+
+impl ResolvesServerCert for OnPort {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(match self.clock.current_time() {
+            Some(now) => self.identity.at(system_time(now)),
+            None => self.identity.current(),
+        })
     }
 }
 
@@ -114,8 +184,8 @@ fn config(listener: Listener, identity: Arc<ServerIdentity>, policy: Arc<LivePol
         Listener::Web => identity.issuer(),
     };
     let verifier = Verifier::new(listener, policy, provider.signature_verification_algorithms, hints);
-    let builder = builder(provider, clock)?.with_client_cert_verifier(Arc::new(verifier));
-    Ok(without_resumption(builder.with_cert_resolver(identity)))
+    let builder = builder(provider, Arc::clone(&clock))?.with_client_cert_verifier(Arc::new(verifier));
+    Ok(without_resumption(builder.with_cert_resolver(Arc::new(OnPort { identity, clock }))))
 }
 
 type Builder = rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>;

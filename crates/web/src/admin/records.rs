@@ -277,7 +277,8 @@ pub struct Member {
     pub name: String,
     /// Its roles, as the topology writes them.
     pub roles: Vec<String>,
-    /// `joined`, `expected` (it has a ticket and did not come yet), `away` (it came before and is silent).
+    /// `joined`, `expected` (it has a ticket and did not come yet), `away` (it came before and is silent), `revoked` (its certificates
+    /// were; it needs a new ticket).
     pub state: String,
     /// The version of the topology in force there; 0 while nothing is known.
     pub topology: u64,

@@ -30,7 +30,7 @@ const ROOT_BYTES_MAX: usize = 64 << 10;
 pub enum RootFault {
     /// No connection, or no answer.
     #[error("the root cannot be fetched: {0}; check the address in the join string, and that the authority runs")]
-    Call(#[from] CallError),
+    Call(CallError),
     /// The TLS library lacks what is needed.
     #[error("the TLS library lacks what is needed: {0}; report this")]
     Library(#[from] rustls::Error),
@@ -68,7 +68,7 @@ pub async fn fetch_root(address: SocketAddr, name: &Fqdn, pinned: Fingerprint) -
     let target = Target { address, name: name.clone(), port: address.port(), tls: unbelieving()? };
     let no_root = |detail: String| RootFault::NoRoot { name: name.clone(), address, detail };
     let request = Request::get(ROOT_PATH).body(Body::empty()).map_err(|error| no_root(error.to_string()))?;
-    let answer = target.call_for(request, ROOT_BYTES_MAX).await?;
+    let answer = target.call_for(request, ROOT_BYTES_MAX).await.map_err(RootFault::Call)?;
     if answer.status != StatusCode::OK {
         return Err(no_root(format!("its answer is {}", answer.status)));
     }

@@ -18,13 +18,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use trust::tls::refusal_of;
 
 /// How long connecting and the handshake may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
-/// The longest answer.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// The longest answer: a revocation list is the longest that anybody asks for.
+const ANSWER_BYTES_MAX: usize = pki::REVOCATION_LIST_BYTES_MAX;
 
 /// A server: where it is, the name it must prove, and how its certificate is judged.
 #[derive(Clone)]
@@ -50,14 +51,14 @@ impl fmt::Debug for Target {
 #[non_exhaustive]
 pub enum CallError {
     /// No connection, or it broke.
-    #[error("{name} at {address} cannot be reached: {source}")]
+    #[error("{name} at {address} cannot be reached: {detail}")]
     Io {
         /// Whom we called.
         name: Fqdn,
         /// Where.
         address: SocketAddr,
-        /// What the system or the TLS library said.
-        source: io::Error,
+        /// What the system said, or why the server is not believed. No `source`, which would say it once more.
+        detail: String,
     },
     /// It took too long.
     #[error("{name} at {address} does not answer in time")]
@@ -101,8 +102,25 @@ impl Target {
     /// # Errors
     /// No connection, no belief in the certificate, no answer in time, or too long a one.
     pub async fn get(&self, path: &str) -> Result<Response, CallError> {
+        self.get_up_to(path, ANSWER_BYTES_MAX).await
+    }
+
+    /// The same for an answer of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_up_to(&self, path: &str, bytes_max: usize) -> Result<Response, CallError> {
         let request = Request::get(path).body(Body::empty());
-        self.call(request.map_err(|error| self.strange(error.to_string()))?).await
+        self.call_for(request.map_err(|error| self.strange(error.to_string()))?, bytes_max).await
+    }
+
+    /// POST of these octets to a path, for an answer of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn post(&self, path: &str, media_type: &'static str, body: Vec<u8>, bytes_max: usize) -> Result<Response, CallError> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, media_type).body(Body::from(body));
+        self.call_for(request.map_err(|error| self.strange(error.to_string()))?, bytes_max).await
     }
 
     /// One request over a connection of its own. The URI is a path; the Host field is set here.
@@ -130,7 +148,7 @@ impl Target {
             TlsConnector::from(Arc::new(tls)).connect(name, stream).await
         };
         let done = timeout(CONNECT_DEADLINE, shake_hands).await.map_err(|_| self.late())?;
-        done.map_err(|source| self.io(source))
+        done.map_err(|error| self.io(&error))
     }
 
     async fn exchange(&self, stream: TlsStream<TcpStream>, mut request: Request<Body>, bytes_max: usize) -> Result<Response, CallError> {
@@ -155,13 +173,16 @@ impl Target {
     pub(crate) fn broken(&self, error: hyper::Error) -> CallError {
         let io = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
         match io {
-            Some(io) => self.io(io::Error::new(io.kind(), io.to_string())),
+            Some(io) => self.io(io),
             None => self.strange(error.to_string()),
         }
     }
 
-    pub(crate) fn io(&self, source: io::Error) -> CallError {
-        CallError::Io { name: self.name.clone(), address: self.address, source }
+    /// Our own verdict comes out of the TLS library's error in our own words.
+    pub(crate) fn io(&self, error: &io::Error) -> CallError {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let detail = tls.map_or_else(|| error.to_string(), |error| refusal_of(error).to_string());
+        CallError::Io { name: self.name.clone(), address: self.address, detail }
     }
 
     pub(crate) fn late(&self) -> CallError {

@@ -1,6 +1,7 @@
 //! The member's side of the control channel: one HTTP/2 connection for the feed and all that is said on it.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -9,15 +10,16 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pki::{CertificateDer, Fqdn};
 use serde::Serialize;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ACK_PATH, FEED_PATH, HEARTBEAT_EVERY, HELLO_PATH, Held, Hello, InForce, SILENCE_MAX, Update};
 use crate::client::{CallError, Target};
 
-/// The longest line of the feed: a revocation list or a topology of the largest size allowed, and its coding.
-pub const LINE_BYTES_MAX: usize = 8 << 20;
+/// The longest line of the feed: one revocation list of the largest size allowed, in base64, and what stands around it.
+pub const LINE_BYTES_MAX: usize = pki::REVOCATION_LIST_BYTES_MAX / 3 * 4 + 64 * 1024;
 /// How long an answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest answer besides the feed.
@@ -55,6 +57,7 @@ pub struct ControlClient {
     target: Target,
     sender: http2::SendRequest<Body>,
     driver: JoinHandle<()>,
+    chain: Vec<CertificateDer<'static>>,
 }
 
 impl Drop for ControlClient {
@@ -71,6 +74,7 @@ impl ControlClient {
     /// The authority is not there, or is not the authority.
     pub async fn connect(target: Target) -> Result<Self, ControlError> {
         let stream = target.connect(&[b"h2"]).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
         let mut builder = http2::Builder::new(TokioExecutor::new());
         // Pings notice a dead authority also where nothing is said.
         builder.timer(TokioTimer::new()).keep_alive_interval(HEARTBEAT_EVERY).keep_alive_timeout(SILENCE_MAX).keep_alive_while_idle(true);
@@ -81,7 +85,17 @@ impl ControlClient {
                 tracing::debug!(%error, "control connection ended out of order");
             }
         });
-        Ok(Self { target, sender, driver })
+        Ok(Self { target, sender, driver, chain })
+    }
+
+    /// What the authority showed in the handshake: so that it can be judged again while the connection is open (rows N5, N15).
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Whom we called, and where.
+    pub fn called(&self) -> (&Fqdn, SocketAddr) {
+        (&self.target.name, self.target.address)
     }
 
     /// Says what we are.
@@ -108,7 +122,7 @@ impl ControlClient {
     pub async fn feed(&self, held: &Held) -> Result<Feed, ControlError> {
         let path = format!("{FEED_PATH}?topology={}&bundle={}&users={}", held.topology, held.bundle, held.users);
         let body = self.ask(Method::GET, &path, Body::empty()).await?;
-        Ok(Feed { body, unread: Vec::new(), searched: 0, updates: VecDeque::new() })
+        Ok(Feed::of(Body::new(body), SILENCE_MAX))
     }
 
     async fn post(&self, path: &str, record: &impl Serialize) -> Result<(), ControlError> {
@@ -143,7 +157,11 @@ fn detail(body: &[u8]) -> String {
 /// The feed: one [`Update`] after the other.
 #[derive(Debug)]
 pub struct Feed {
-    body: Incoming,
+    body: Body,
+    /// When the authority said something last. Kept here: whoever waits for [`next`](Self::next) may give up and wait anew at each
+    /// heartbeat of its own, and the silence goes on all the same.
+    heard: Instant,
+    silence_max: Duration,
     unread: Vec<u8>,
     /// How much of `unread` was searched for the end of a line.
     searched: usize,
@@ -151,6 +169,10 @@ pub struct Feed {
 }
 
 impl Feed {
+    fn of(body: Body, silence_max: Duration) -> Self {
+        Self { body, heard: Instant::now(), silence_max, unread: Vec::new(), searched: 0, updates: VecDeque::new() }
+    }
+
     /// The next change. Heartbeats are not told, but a silence longer than [`SILENCE_MAX`] ends the feed.
     ///
     /// # Errors
@@ -167,8 +189,9 @@ impl Feed {
     }
 
     async fn read(&mut self) -> Result<(), ControlError> {
-        let frame = timeout(SILENCE_MAX, self.body.frame()).await.map_err(|_| ControlError::Silent)?;
+        let frame = timeout_at(self.heard + self.silence_max, self.body.frame()).await.map_err(|_| ControlError::Silent)?;
         let frame = frame.ok_or(ControlError::Ended)?.map_err(|_| ControlError::Ended)?;
+        self.heard = Instant::now();
         if let Ok(data) = frame.into_data() {
             self.take(&data)?;
         }
@@ -188,5 +211,67 @@ impl Feed {
             return Err(ControlError::Strange(format!("a line is longer than {LINE_BYTES_MAX} bytes")));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::HttpBody;
+    use hyper::body::Frame;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A feed whose lines the test sends.
+    struct Lines(mpsc::Receiver<Bytes>);
+
+    impl HttpBody for Lines {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+        }
+    }
+
+    const SILENCE: Duration = Duration::from_secs(2);
+
+    fn feed() -> (mpsc::Sender<Bytes>, Feed) {
+        let (sender, lines) = mpsc::channel(8);
+        (sender, Feed::of(Body::new(Lines(lines)), SILENCE))
+    }
+
+    /// Waits as a member does: it looks up at each heartbeat of its own, and waits anew.
+    async fn wait(feed: &mut Feed, most: Duration) -> Option<ControlError> {
+        let end = Instant::now() + most;
+        while Instant::now() < end {
+            match timeout(SILENCE / 10, feed.next()).await {
+                Ok(Ok(_)) | Err(_) => {}
+                Ok(Err(error)) => return Some(error),
+            }
+        }
+        None
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_feeds_nothing_is_noticed_though_the_member_looks_up_at_its_own_heartbeats() {
+        let (_authority, mut feed) = feed();
+        assert!(matches!(wait(&mut feed, 5 * SILENCE).await, Some(ControlError::Silent)));
+    }
+
+    #[tokio::test]
+    async fn one_whose_heart_beats_is_there() {
+        let (authority, mut feed) = feed();
+        tokio::spawn(async move {
+            while authority.send(Bytes::from_static(b"{\"kind\":\"heartbeat\"}\n")).await.is_ok() {
+                tokio::time::sleep(SILENCE / 20).await;
+            }
+        });
+        assert!(wait(&mut feed, SILENCE + SILENCE / 4).await.is_none());
     }
 }

@@ -19,7 +19,7 @@ pub enum AcmeFault {
     BadAccount,
     /// No connection, or no answer that is understood.
     #[error("{0}; check the authority's address, and look at its log")]
-    Call(#[from] CallError),
+    Call(CallError),
     /// The authority says no, and why.
     #[error("{server} refuses ({kind}): {detail}")]
     Refused {

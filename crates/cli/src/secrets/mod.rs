@@ -1,30 +1,23 @@
-//! Passphrases of private keys and PINs of tokens: from a file, from standard input, or from a terminal that shows
-//! nothing; and the keys of CAs that they open.
-//!
-//! A service finds the one for the CA's keys in the file that `VERBUND_CA_PASSPHRASE_FILE` names, or as systemd's
-//! credential `verbund-ca-passphrase`.
+//! Passphrases of private keys: from a file, from standard input, or from a terminal that shows nothing. What opens
+//! the keys of the CAs, and how they lie in their files, is in [`ca_keys`].
+
+mod ca_keys;
+mod token;
 
 use std::{
-    env,
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
 };
 
 use anyhow::{Context as _, ensure};
-use hsm::{KeyUri, TokenKey};
-use pki::{CaSigner, Key, Passphrase};
+use pki::{Key, Passphrase};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::files;
+pub(crate) use ca_keys::{CA_PASSPHRASE_FILE, change_passphrase, encrypt_plain_keys, read_ca_key, read_document_key, write_ca_key};
+pub(crate) use token::{make_token_key, open_token_key};
 
-/// Names the file with the passphrase of the CA's keys, or the PIN of their token.
-pub(crate) const CA_PASSPHRASE_FILE: &str = "VERBUND_CA_PASSPHRASE_FILE";
-/// The same as a credential of systemd (`LoadCredential=`).
-const CA_PASSPHRASE_CREDENTIAL: &str = "verbund-ca-passphrase";
-/// What a key that lies in a token begins with in its file.
-const TOKEN_URI: &str = "pkcs11:";
+use crate::files;
 
 /// A passphrase from this file, from standard input (`-`), or asked for on the terminal.
 ///
@@ -78,57 +71,6 @@ fn ask(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
     Ok(line)
 }
 
-/// Where the passphrase of the CA's keys is configured to be, if it is.
-fn ca_passphrase_file() -> Option<PathBuf> {
-    let credential = || Some(PathBuf::from(env::var_os("CREDENTIALS_DIRECTORY")?).join(CA_PASSPHRASE_CREDENTIAL));
-    env::var_os(CA_PASSPHRASE_FILE).map(PathBuf::from).or_else(|| credential().filter(|path| path.exists()))
-}
-
-fn ca_passphrase() -> anyhow::Result<Option<Passphrase>> {
-    ca_passphrase_file().map(|path| passphrase(Some(&path))).transpose()
-}
-
-/// The PIN of the token that holds the CA's keys.
-///
-/// # Errors
-/// None is configured, or its file is unreadable or open to others.
-pub(crate) fn token_pin() -> anyhow::Result<Zeroizing<String>> {
-    let path =
-        ca_passphrase_file().with_context(|| format!("a token needs a PIN: put it into a file, and its name into {CA_PASSPHRASE_FILE}"))?;
-    let text = files::read_private(&path)?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-}
-
-/// A CA's key as its file shall have it: encrypted, if a passphrase is configured.
-///
-/// # Errors
-/// The passphrase is unreadable or too short.
-pub(crate) fn ca_key_pem(key: &Key) -> anyhow::Result<Zeroizing<String>> {
-    let text = match ca_passphrase()? {
-        Some(passphrase) => key.to_encrypted_pem(&passphrase)?,
-        None => key.to_pem()?,
-    };
-    Ok(Zeroizing::new(text.expose().to_owned()))
-}
-
-/// A CA's key of which its file says what or where it is: PEM, encrypted PEM, or the address of a key in a token.
-///
-/// # Errors
-/// The file is missing or open to others, the passphrase or PIN is missing or wrong, or the token is not there.
-pub(crate) fn read_ca_key(path: &Path) -> anyhow::Result<CaSigner> {
-    let text = files::read_private(path)?;
-    if !text.starts_with(TOKEN_URI) {
-        let passphrase = || {
-            ca_passphrase()?
-                .with_context(|| format!("it is encrypted: put its passphrase into a file, and that file's name into {CA_PASSPHRASE_FILE}"))
-        };
-        return Ok(key_of(path, &text, passphrase)?.into());
-    }
-    let uri: KeyUri = text.trim_end().parse().with_context(|| path.display().to_string())?;
-    let key = TokenKey::open(&uri, token_pin()?).with_context(|| path.display().to_string())?;
-    Ok(CaSigner::new(Arc::new(key)))
-}
-
 /// A private key in a file, opened with the passphrase that is asked for if one is needed.
 ///
 /// # Errors
@@ -137,6 +79,7 @@ pub(crate) fn read_key(path: &Path, passphrase: impl FnOnce() -> anyhow::Result<
     key_of(path, &files::read_private(path)?, passphrase)
 }
 
+/// The same of a file that was read.
 fn key_of(path: &Path, text: &str, passphrase: impl FnOnce() -> anyhow::Result<Passphrase>) -> anyhow::Result<Key> {
     let mut why = None;
     let key = Key::from_pem_with(text, || passphrase().map_err(|error| why = Some(error)).ok());

@@ -1,0 +1,241 @@
+//! Proof 3: `openssl s_client` comes to the servers' port of a running server with every kind of certificate that must not be
+//! believed. It is refused, the reason is on record, and the other eighty connections notice nothing (row N34).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use interop::{Forged, Forger, Impostor, Lab, SClient, Server, Shown, Site, in_own_network, keeping, offering, signed, wait_until};
+
+const VERSIONS: [&str; 2] = ["-tls1_2", "-tls1_3"];
+/// Listed applications, each with as many connections as one server may have.
+const APPLICATIONS: usize = 20;
+const CONNECTIONS_EACH: usize = 4;
+
+/// An organisation of one server, whose CA's keys a thief can read.
+fn organisation(lab: &Lab) -> Server {
+    let mut command = Command::new(interop::program());
+    command.env("VERBUND_CA_PASSPHRASE_FILE", Forger::passphrase(lab));
+    Server::start_by(lab, command, &["alice"])
+}
+
+/// Lists an application and has a certificate issued to it, for a key that OpenSSL made.
+fn application(lab: &Lab, server: &Server, name: &str) -> Shown {
+    server.add_server(name, &["--role", "application"]);
+    signed(lab, server, name)
+}
+
+/// The eighty others: real TLS clients on the servers' port, each with a certificate of a listed server.
+struct Eighty(Vec<SClient>);
+
+impl Eighty {
+    fn connect(lab: &Lab, server: &Server) -> Self {
+        let mut all = Vec::new();
+        for number in 1..=APPLICATIONS {
+            let shown = application(lab, server, &format!("app{number}.verbund.test"));
+            for connection in 1..=CONNECTIONS_EACH {
+                let version = VERSIONS[connection % 2];
+                let name = format!("app{number}-{connection}");
+                all.push(SClient::connect(lab, &name, &server.servers_site(), Some(&shown), &[version]));
+            }
+        }
+        let mut eighty = Self(all);
+        eighty.all_answer(1);
+        eighty
+    }
+
+    /// Not one is gone, and each is answered.
+    fn all_answer(&mut self, round: usize) {
+        assert_eq!(self.0.len(), 80);
+        for (number, client) in self.0.iter_mut().enumerate() {
+            assert!(client.is_answered(round * 1000 + number), "connection {number} of 80, round {round}: {}", client.printed());
+        }
+    }
+}
+
+/// One who must be refused, for one of these reasons.
+struct Case {
+    name: &'static str,
+    shown: Option<Shown>,
+    reasons: &'static [&'static str],
+}
+
+/// Comes with it in both versions of TLS.
+fn check(lab: &Lab, server: &Server, case: &Case) {
+    for version in VERSIONS {
+        let name = format!("{}{version}", case.name);
+        let newest = || server.decisions().into_iter().next().expect("there are decisions");
+        let before = newest();
+        let mut client = SClient::connect(lab, &name, &server.servers_site(), case.shown.as_ref(), &[version]);
+        client.say("OPTIONS sip:sip.verbund.test SIP/2.0\r\nCall-ID: refused\r\n");
+        let printed = client.wait_for_end();
+        assert!(printed.contains("alert"), "{name} is told: {printed}");
+        assert!(!printed.contains("SIP/2.0 "), "{name} is not answered: {printed}");
+        let decision = wait_until("a new decision", || Some(newest()).filter(|one| one["remote"] != before["remote"]));
+        assert!(is_refusal_of(&decision, case), "{name}: {decision}");
+        let rule = decision["evidence"]["rule"].as_str().unwrap_or_default();
+        assert!(server.logged().contains(&format!("reason=\"{rule}\"")), "{name}: {rule} is in the log");
+    }
+}
+
+fn is_refusal_of(decision: &serde_json::Value, case: &Case) -> bool {
+    let rule = decision["evidence"]["rule"].as_str().unwrap_or_default();
+    decision["verdict"] == "refused" && decision["listener"] == "servers" && case.reasons.contains(&rule)
+}
+
+#[test]
+fn n34_openssl_is_refused_with_every_bad_certificate_and_eighty_others_go_on() {
+    in_own_network(|lab| {
+        let server = organisation(lab);
+        let mut eighty = Eighty::connect(lab, &server);
+        let (thief, stranger) = (Forger::with_key_of(lab, &server), Forger::stranger(lab, &server));
+        let listed = "app1.verbund.test";
+        let good = Forged { subject: listed, names: "DNS:app1.verbund.test", purposes: Forged::SERVER, valid: Forged::NOW };
+        let forged = |name, what: Forged<'_>| Some(thief.forge(name, &what));
+        let revoked = application(lab, &server, "revoked.verbund.test");
+        let removed = application(lab, &server, "removed.verbund.test");
+        server.command(&["cert", "revoke", "revoked.verbund.test"]);
+        server.command(&["topology", "remove", "removed.verbund.test"]);
+        let alice = Forged { subject: "alice", names: "URI:sip:alice@verbund.test", purposes: "clientAuth", ..good };
+        let user = Forger::with_users_key_of(lab, &server).forge("alice", &alice);
+        let delisted = Forged { subject: "removed.verbund.test", names: "DNS:removed.verbund.test", ..good };
+        let cases = [
+            Case { name: "n11-none", shown: None, reasons: &["no_certificate"] },
+            Case { name: "n2-foreign", shown: Some(stranger.forge("foreign", &good)), reasons: &["unknown_issuer", "bad_signature"] },
+            Case { name: "n3-expired", shown: forged("expired", Forged { valid: Forged::LONG_AGO, ..good }), reasons: &["expired"] },
+            Case { name: "n4-early", shown: forged("early", Forged { valid: Forged::FAR_AHEAD, ..good }), reasons: &["not_yet_valid"] },
+            Case { name: "n5-revoked", shown: Some(revoked), reasons: &["revoked"] },
+            Case { name: "n5-removed", shown: Some(removed), reasons: &["revoked"] },
+            Case { name: "n1-delisted", shown: forged("delisted", delisted), reasons: &["not_in_topology"] },
+            Case {
+                name: "n10-wildcard",
+                shown: forged("wildcard", Forged { names: "DNS:*.verbund.test", ..good }),
+                reasons: &["wildcard"],
+            },
+            Case { name: "n9-common-name", shown: forged("common-name", Forged { names: "", ..good }), reasons: &["no_identity"] },
+            Case {
+                name: "n7-wrong-purpose",
+                shown: forged("wrong-purpose", Forged { purposes: "clientAuth", ..good }),
+                reasons: &["wrong_purpose"],
+            },
+            Case { name: "n11-user", shown: Some(user), reasons: &["user_on_server_port", "wrong_purpose", "not_pinned"] },
+        ];
+        for case in &cases {
+            check(lab, &server, case);
+        }
+        eighty.all_answer(2);
+        // The counter-proof: the thief's certificates are refused for what is wrong with them and for nothing else.
+        let shown = thief.forge("nothing-wrong", &Forged { purposes: "serverAuth", names: "DNS:app21.verbund.test", ..good });
+        server.add_server("app21.verbund.test", &["--role", "application"]);
+        for (number, version) in VERSIONS.into_iter().enumerate() {
+            let mut client = SClient::connect(lab, &format!("good{version}"), &server.servers_site(), Some(&shown), &[version]);
+            assert!(client.is_answered(number), "{}", client.printed());
+        }
+    });
+}
+
+#[test]
+fn one_server_has_four_connections_and_no_fifth() {
+    in_own_network(|lab| {
+        let server = organisation(lab);
+        let (one, other) = (application(lab, &server, "app1.verbund.test"), application(lab, &server, "app2.verbund.test"));
+        let connect = |name: &str, shown| SClient::connect(lab, name, &server.servers_site(), Some(shown), &[]);
+        let mut four: Vec<SClient> = (1..=CONNECTIONS_EACH).map(|number| connect(&format!("one-{number}"), &one)).collect();
+        assert!(four.iter_mut().zip(1..).all(|(client, number)| client.is_answered(number)));
+        let mut fifth = connect("one-5", &one);
+        fifth.wait_for_end();
+        assert!(!fifth.printed().contains("SIP/2.0 "));
+        // Whose it is counts, not where it comes from.
+        assert!(connect("other", &other).is_answered(6));
+        assert!(four.iter_mut().zip(7..).all(|(client, number)| client.is_answered(number)), "the four are not disturbed");
+        drop(four.pop());
+        wait_until("a place for another one", || connect("one-again", &one).is_answered(99).then_some(()));
+    });
+}
+
+/// What a client remembers: tickets of TLS 1.2, session identifiers of TLS 1.2, tickets of TLS 1.3.
+const MEMORIES: [&str; 3] = ["-tls1_2", "-tls1_2,-no_ticket", "-tls1_3"];
+
+/// A session that another server handed out, in this version: `SClient` does take such a one up again where it may.
+fn session_of_another(lab: &Lab, other: &Site, version: &str) -> PathBuf {
+    let file = lab.path(&format!("elsewhere{version}.session"));
+    let connect = |name: &str, more: &[String]| {
+        let options: Vec<&str> = version.split(',').chain(more.iter().map(String::as_str)).collect();
+        SClient::connect(lab, &format!("{name}{version}"), other, None, &options)
+    };
+    let mut first = connect("elsewhere-first", &keeping(&file));
+    assert_eq!(first.resumed(), Some(false), "{}", first.printed());
+    wait_until("a session", || file.metadata().is_ok_and(|file| file.len() > 0).then_some(()));
+    // s_server serves one at a time, and forgets the sessions of those who leave without a word.
+    first.leave();
+    let mut second = connect("elsewhere-second", &offering(&file));
+    assert_eq!(second.resumed(), Some(true), "{}", second.printed());
+    file
+}
+
+/// One who is let in at first, at this port.
+struct Once<'a> {
+    name: &'a str,
+    site: Site,
+    shown: &'a Shown,
+}
+
+impl Once<'_> {
+    fn connect(&self, lab: &Lab, round: &str, version: &str, session: &[String]) -> SClient {
+        let options: Vec<&str> = version.split(',').chain(session.iter().map(String::as_str)).collect();
+        SClient::connect(lab, &format!("{}-{round}{version}", self.name), &self.site, Some(self.shown), &options)
+    }
+
+    /// It is served, and given nothing that it could come back with; what it has from elsewhere makes no difference.
+    fn is_given_no_session(&self, lab: &Lab, version: &str, elsewhere: &Path) {
+        let file = lab.path(&format!("{}{version}.session", self.name));
+        let mut first = self.connect(lab, "first", version, &keeping(&file));
+        assert_eq!((first.resumed(), first.is_answered(1)), (Some(false), true), "{}", first.printed());
+        assert!(!file.exists(), "{} was given a session", self.name);
+        let mut second = self.connect(lab, "second", version, &offering(elsewhere));
+        assert_eq!((second.resumed(), second.is_answered(2)), (Some(false), true), "{}", second.printed());
+    }
+
+    /// It is not served, whatever session it offers.
+    fn is_refused(&self, lab: &Lab, version: &str, elsewhere: &Path) {
+        let mut client = self.connect(lab, "late", version, &offering(elsewhere));
+        assert_ne!(client.resumed(), Some(true), "{}", client.printed());
+        assert!(!client.is_answered(3), "{}", client.printed());
+        client.wait_for_end();
+    }
+}
+
+#[test]
+fn n5_no_session_of_before_revives_who_is_revoked_removed_or_expired() {
+    in_own_network(|lab| {
+        let server = organisation(lab);
+        let impostor = Impostor::start(lab, &server.site());
+        let elsewhere = MEMORIES.map(|version| session_of_another(lab, &impostor.trusted_site(lab), version));
+        let (revoked, removed) = (application(lab, &server, "app1.verbund.test"), application(lab, &server, "app2.verbund.test"));
+        let users = Forger::with_users_key_of(lab, &server);
+        let user = Forged { subject: "alice", names: "URI:sip:alice@verbund.test", purposes: "clientAuth", valid: Forged::NOW };
+        let alice = users.forge("alice", &user);
+        let late = [
+            Once { name: "revoked", site: server.servers_site(), shown: &revoked },
+            Once { name: "removed", site: server.servers_site(), shown: &removed },
+            Once { name: "alice", site: server.site(), shown: &alice },
+        ];
+        for (version, elsewhere) in MEMORIES.into_iter().zip(&elsewhere) {
+            late.iter().for_each(|once| once.is_given_no_session(lab, version, elsewhere));
+        }
+        server.command(&["cert", "revoke", "app1.verbund.test"]);
+        server.command(&["topology", "remove", "app2.verbund.test"]);
+        server.command(&["user", "remove", "alice"]);
+        let servers = Forger::with_key_of(lab, &server);
+        let ended = Forged { valid: Forged::LONG_AGO, ..user };
+        let server_ended = Forged { subject: "sip.verbund.test", names: "DNS:sip.verbund.test", purposes: Forged::SERVER, ..ended };
+        let (ended, server_ended) = (users.forge("ended", &ended), servers.forge("ended", &server_ended));
+        let expired = [
+            Once { name: "expired-user", site: server.site(), shown: &ended },
+            Once { name: "expired-server", site: server.servers_site(), shown: &server_ended },
+        ];
+        for (version, elsewhere) in MEMORIES.into_iter().zip(&elsewhere) {
+            late.iter().chain(&expired).for_each(|once| once.is_refused(lab, version, elsewhere));
+        }
+        assert!(server.refused("revoked") >= 6 && server.refused("expired") >= 6, "{}", server.logged());
+    });
+}
