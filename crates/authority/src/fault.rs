@@ -1,6 +1,7 @@
 //! Why the authority did not do what it was asked.
 
 use pki::Fqdn;
+use registrar::UserName;
 
 /// How many pools an error names; `topology show` has them all.
 const POOLS_TOLD: usize = 10;
@@ -60,6 +61,9 @@ pub enum Fault {
     /// A pool that is none.
     #[error("the topology lists no pool {0} where users can be at home: verbund topology show lists the pools")]
     NoSuchPool(Fqdn),
+    /// A certificate names a user by a SIP URI in which nothing is escaped.
+    #[error("the name of {0} cannot stand in a certificate: only letters, digits and -_.!~*'()+ can")]
+    Unwritable(UserName),
     /// Perhaps mistyped: a pool does not come about by accident.
     #[error(
         "the topology lists no pool {name}{}; there {}. To make a new pool of that name, add --new-pool",
@@ -107,19 +111,25 @@ pub enum Fault {
     Own(Fqdn),
     /// More than a server needs.
     #[error(
-        "{server} holds {} certificates that count, the most that one server may: revoke them (verbund cert revoke {server}) if it did \
-         not ask for them, or wait until the first ends",
+        "{holder} holds {} certificates that count, the most that one may: revoke them (verbund cert revoke {holder}) if they were not \
+         asked for, or wait until the first ends",
         crate::revoke::STANDING_MAX
     )]
     TooManyCertificates {
         /// Who.
-        server: Fqdn,
+        holder: String,
         /// Until the first of them ends.
         wait: std::time::Duration,
     },
     /// No certificate bears the name.
     #[error("there is no certificate of {0} that counts and was not revoked: verbund cert list shows those there are")]
     NoCertificate(String),
+    /// In the ledger, and in no list.
+    #[error(
+        "it is revoked, but no revocation list could be signed that says so, and it is believed until one is: {0}; the authority tries \
+         again by itself, and at once when the command is given again"
+    )]
+    NotTold(Box<Fault>),
     /// A text that is no name of a server, of a user, or a serial number.
     #[error("{0:?} is no name of a server, no user and no serial number")]
     NoName(String),
@@ -136,7 +146,7 @@ pub enum Fault {
     #[error(transparent)]
     Bundle(#[from] pki::BundleFault),
     /// What is to be published would be refused wherever it comes.
-    #[error("members would not take this topology: {0}")]
+    #[error("members would not take what is to be published: {0}")]
     MembersRefuse(#[source] member::Refused),
     /// What was published was not put into force here.
     #[error("it was published, but this server itself did not take it: {0}")]

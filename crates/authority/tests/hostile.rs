@@ -178,6 +178,8 @@ async fn n5_nobody_waits_for_a_server_that_was_cut_off_until_it_joins_anew() {
     let ticket = world.add(FE2).await;
     assert_eq!((publish().await.members, known().await.is_revoked), (1, true), "a ticket alone is no server");
     world.fetch(&ticket).await;
+    let elsewhere = Hello { version: "1".into(), listeners: listeners(22_101) };
+    Arc::clone(&world.authority).hello(fqdn(FE2), elsewhere).await.unwrap();
     assert_eq!((publish().await.missing, known().await.is_revoked), (vec![fqdn(FE2)], false));
 }
 

@@ -21,7 +21,7 @@ mod members;
 pub use actor::Actor;
 pub use audit::{AuditLog, Break, BreakKind, Chain, Checkpoint, Event, Head, HeadFault, Link, Verdict};
 pub use directory::{Directory, User};
-pub use documents::{Bundle, Bundles, Published, Revision, RevocationList, RevocationListStore, TopologyStore, Version, next_number};
+pub use documents::{Bundle, Bundles, Published, Revision, RevocationList, RevocationListStore, TopologyStore, Version};
 pub use embedded::{Embedded, Lock};
 pub use enrolment::{Account, AccountId, AccountStatus, Enrolment, Enrolments, NewAccount, Ticket, TicketKey};
 pub use error::{Error, TicketEnd};
@@ -44,6 +44,8 @@ pub mod limits {
     pub const JWK_BYTES_MAX: usize = 8 * 1024;
     /// A topology, a bundle or their signed form.
     pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+    /// Versions of the topology that are kept, the newest; that there were others is in the audit log.
+    pub const TOPOLOGIES_KEPT_MAX: usize = 1000;
     /// A revocation list.
     pub const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
     /// Documents of one kind that a member holds.

@@ -17,3 +17,4 @@ mod separation;
 mod signals;
 mod starts;
 mod topology;
+mod users;

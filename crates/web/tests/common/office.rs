@@ -28,6 +28,8 @@ struct State {
     revoked: Vec<(Fingerprint, u8)>,
     /// How often a ticket was asked for.
     asked: usize,
+    /// Whether the store is away when a ticket is to be burnt.
+    cannot_burn: bool,
 }
 
 struct Issued {
@@ -54,6 +56,10 @@ impl Office {
         let ticket = Ticket { id: id.clone(), key: key.clone(), member: Fqdn::parse(member).unwrap(), state };
         all.tickets.insert(id.clone(), ticket);
         (id.to_string(), key.to_text().to_string())
+    }
+
+    pub(crate) fn cannot_burn(&self, cannot: bool) {
+        self.state.lock().unwrap().cannot_burn = cannot;
     }
 
     pub(crate) fn is_burnt(&self, ticket: &str) -> bool {
@@ -183,14 +189,18 @@ impl Enrolment for Office {
         now(self.issue_now(&applicant, &request))
     }
 
-    fn fetched(&self, certificate: Fingerprint) -> Answer<'_, ()> {
+    fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Result<(), Fault>> {
+        let certificate = Fingerprint::of(&leaf);
         let mut state = self.state.lock().unwrap();
+        if state.cannot_burn {
+            return now(Err(Fault::Unavailable { reason: "the store is away".into() }));
+        }
         let issued = state.issued.iter_mut().find(|issued| issued.fingerprint == certificate).unwrap();
         issued.fetched = true;
         if let Some(ticket) = issued.ticket.clone() {
             state.tickets.get_mut(&ticket).unwrap().state = TicketState::Used { at: SystemTime::now() };
         }
-        now(())
+        now(Ok(()))
     }
 
     fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Result<(), Fault>> {
