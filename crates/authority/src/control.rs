@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use pki::Fqdn;
-use store::{Members as _, Report, Version};
+use store::{Members as _, Replacements as _, Report, RevocationListStore as _, Version};
 use tokio::sync::mpsc;
 use topology::Topology;
 use web::{
@@ -36,13 +36,19 @@ fn check_member(topology: &Topology, peer: &Fqdn) -> Result<(), ControlFault> {
 impl Authority {
     pub(crate) async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
         let holdings = self.member.holdings();
-        let mut first = Vec::new();
-        if held.bundle < holdings.bundle().sequence {
+        let newest = holdings.bundle().sequence;
+        let mut first = self.bridges(held.bundle, newest).await?;
+        if !first.is_empty() {
+            // Before the last bundle: were this member to start again in between, it must find a topology that it believes.
+            first.push(Update::Topology { document: holdings.topology_text().text.clone() });
+        }
+        if held.bundle < newest {
             first.push(Update::Bundle { document: holdings.bundle_text().text.clone() });
         }
         // Each on a line of its own: a line has room for one of the largest.
         first.extend(holdings.lists().iter().map(|list| Update::RevocationLists { lists: vec![list.as_der().to_vec()] }));
-        if held.topology < holdings.topology().version() {
+        // Also of the same version: it may be signed by somebody else by now.
+        if held.topology < holdings.topology().version() || held.bundle < newest {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }
         first.extend(lines(self.directory_of(holdings.topology(), peer).await?));
@@ -50,6 +56,31 @@ impl Authority {
             first.push(Update::Renew);
         }
         Ok(first)
+    }
+
+    /// The bundles that lead from the one held over every replacement of the CA since, each with the lists of its CAs: who signed
+    /// the next is believed by those only.
+    async fn bridges(&self, held: u64, newest: u64) -> Result<Vec<Update>, Fault> {
+        let (mut updates, mut at) = (Vec::new(), held);
+        // A member that holds nothing believes whom its join string names.
+        while at > 0
+            && let Some(bridge) = self.store.bridge_after(at).await?.filter(|bridge| bridge.sequence < newest)
+        {
+            at = bridge.sequence;
+            let lists = self.lists_of(&bridge.signed).await?;
+            updates.push(Update::Bundle { document: bridge.signed });
+            updates.extend(lists.into_iter().map(|list| Update::RevocationLists { lists: vec![list] }));
+        }
+        Ok(updates)
+    }
+
+    /// The newest lists of the CAs that a bundle of ours names.
+    async fn lists_of(&self, signed: &str) -> Result<Vec<Vec<u8>>, Fault> {
+        let mut lists = Vec::new();
+        for place in pki::Bundle::unchecked(signed).map(|bundle| bundle.lists).unwrap_or_default() {
+            lists.extend(self.store.list(&place.issuer.to_string()).await?.map(|list| list.der));
+        }
+        Ok(lists)
     }
 
     /// Whether a server got other names while it was away, and has no certificate with them.
@@ -72,12 +103,26 @@ impl Authority {
         Ok(self.hub.open(peer, first))
     }
 
-    async fn note(&self, peer: &Fqdn, mut in_force: InForce) -> Result<(), ControlFault> {
+    /// What was never told cannot be in force: a claim to it must not count when it is told later. It is no reason to hang up: an
+    /// authority that was put back from a backup has members that are ahead of it.
+    fn without_claims(&self, peer: &Fqdn, in_force: InForce) -> InForce {
+        let newest = self.member.holdings().bundle().sequence;
+        if in_force.bundle <= newest {
+            return in_force;
+        }
+        tracing::warn!(server = %peer, claimed = in_force.bundle, newest, "a member says that a bundle is in force which there is not");
+        InForce { bundle: 0, ..in_force }
+    }
+
+    async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
         check_member(self.member.holdings().topology(), peer)?;
+        // An authority that was put back from a backup is behind, and learns so by what members say.
+        let (is_behind, is_recovering) = (self.is_behind(&in_force), self.is_recovering());
+        let mut in_force = if is_recovering { in_force } else { self.without_claims(peer, in_force) };
         shorten(&mut in_force.refused);
         let now = SystemTime::now();
         self.hub.report(peer, in_force.clone(), now);
-        if self.is_behind(&in_force) || self.is_recovering() {
+        if is_behind || is_recovering {
             self.hub.ask_to_show(peer);
         }
         // The same is said again with every heartbeat; and a hostile member says something else each time.

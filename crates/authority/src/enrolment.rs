@@ -280,6 +280,10 @@ impl Authority {
         if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
             return Ok(Some(past));
         }
+        // Another CA has taken the place of the one that issued it.
+        if kept.role == store::Role::Server && !self.ca().active().issuers().contains(&kept.issuer) {
+            return Ok(Some(past));
+        }
         if !self.is_named_as_listed(&kept) {
             return Ok(Some(past));
         }

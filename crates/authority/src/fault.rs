@@ -184,6 +184,12 @@ pub enum Fault {
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] pki::NoRandomness),
+    /// A replacement of the CA.
+    #[error(transparent)]
+    Replacement(#[from] crate::ReplacementFault),
+    /// A request to an offline root could not be written.
+    #[error(transparent)]
+    Ceremony(#[from] pki::CeremonyFault),
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] pki::KeyFault),

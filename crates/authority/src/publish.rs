@@ -180,7 +180,9 @@ impl Authority {
     }
 
     /// A newer trust bundle: signed, put into force here, told to members.
-    pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn renew_bundle(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+        // First: whoever has the bundle must have a topology of somebody whom it believes also after the next one.
+        self.renew_topology(change, now).await?;
         let held = *self.member.holdings().held_bundle();
         let (signed, sequence) = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed.clone() };

@@ -57,6 +57,8 @@ impl Authority {
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);
         note("putting the topology into force", self.catch_up(&change, now).await);
         note("clearing away what is listed no more", self.clear_away(&change, now).await);
+        note("forgetting CAs of which nothing is left", self.forget_ended_generations(now).await);
+        note("laying out lists of CAs of before", self.shelve().await);
         note("signing the end of the audit log", self.checkpoint_if_due(now).await);
         note("counting", self.count(now).await);
         gauge!("verbund_authority_troubles").set(u32::try_from(troubles.len()).unwrap_or(u32::MAX));
@@ -96,7 +98,7 @@ impl Authority {
     }
 
     /// The same words under the certificate of today's signer: whoever joins later must be able to believe them.
-    async fn renew_topology(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn renew_topology(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let (ca, holdings) = (self.ca(), self.member.holdings());
         let text = &holdings.topology_text().text;
         if SignedTopology::is_signed_by(text, &ca.signer) {
@@ -138,6 +140,38 @@ impl Authority {
         let Some((user, domain)) = uri.strip_prefix("sip:").and_then(|rest| rest.split_once('@')) else { return Ok(false) };
         let Ok(user) = UserName::parse(user) else { return Ok(false) };
         Ok(self.store.user(&Aor::new(user, domain)).await?.is_some())
+    }
+
+    /// Lays out the lists of generations that nobody believes any more, for those who still fetch them.
+    pub(crate) async fn shelve(&self) -> Result<(), Fault> {
+        let (ca, mut shelf) = (self.ca(), std::collections::HashMap::new());
+        for lister in ca.retired().flat_map(crate::Generation::listers) {
+            let key = lister.key();
+            if let Some(list) = self.store.list(&key).await? {
+                shelf.insert(key, list.der);
+            }
+        }
+        *self.shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = shelf;
+        Ok(())
+    }
+
+    /// Generations of before are kept as long as their revocation lists are wanted: until the last of their certificates has ended.
+    async fn forget_ended_generations(&self, now: SystemTime) -> Result<(), Fault> {
+        let ca = self.ca();
+        for generation in ca.retired_for_good() {
+            let mut last = None;
+            for issuer in generation.issuers() {
+                last = last.max(self.store.last_end_below(&issuer).await?);
+            }
+            if last.is_none_or(|last| last < now)
+                && let Some(vault) = ca.vault()
+            {
+                vault.forget(generation.id()).map_err(crate::ReplacementFault::from)?;
+                self.ca.store(Arc::new(self.ca().without_retired(generation.id())));
+                tracing::info!(generation = %generation.id(), "nothing is left of a CA that was replaced; its keys are removed");
+            }
+        }
+        Ok(())
     }
 
     async fn count(&self, now: SystemTime) -> Result<(), Fault> {

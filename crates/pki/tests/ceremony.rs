@@ -139,3 +139,20 @@ fn damaged_files_are_refused() {
         assert!(matches!(RootRegister::read(bad), Err(CeremonyFault::Malformed { what: "register", .. })));
     }
 }
+
+/// An organisation that had a root before this one: no name may come twice, though the registers know nothing of each other.
+#[test]
+fn a_request_may_ask_for_a_number_above_those_of_another_root() {
+    let root = Root::create("Contoso", now()).unwrap();
+    let mut register = RootRegister::new("Contoso", root.certificate());
+    let mut sign = |number: u16| {
+        let key = pki::CaSigner::from(pki::Key::generate().unwrap());
+        let text = IssuingRequest::write_numbered("Contoso", IssuerKind::Servers, &[fqdn("contoso.example")], None, number, &key).unwrap();
+        let certificate = register.sign(&root, &IssuingRequest::read(&text).unwrap(), now()).unwrap();
+        pki::facts(&certificate).unwrap().subject
+    };
+    let names = [3, 1, 5, 1].map(&mut sign);
+    for (name, number) in names.iter().zip([3, 4, 5, 6]) {
+        assert!(name.ends_with(&format!("-{number}")), "{names:?}");
+    }
+}

@@ -328,7 +328,7 @@ impl Organisation {
             Listener::Servers => 5062,
         };
         let local = SocketAddr::new(self.places.servers(label).ip(), port);
-        let arrival = Arrival { source: source.ip(), local, server_name: record.contact.sni.clone() };
+        let arrival = Arrival { source: source.ip(), local, server_name: record.contact.sni.clone(), edition: 0 };
         let judged = BTreeMap::from([(Side::Called, Judged { record, chain: cable.shown(Side::Called) })]);
         host.node.handle_connected(flow, peer, arrival, self.now);
         let line = self.open(Connection { cable, calling, called: Party::Host(label.into(), flow), judged });
@@ -358,7 +358,7 @@ impl Organisation {
         let Ok(peer) = verdict else { return self.close(line) };
         let chain = connection.cable.shown(Side::Calling);
         connection.judged.insert(Side::Calling, Judged { record, chain });
-        let arrival = Arrival { source: addresses[0].ip(), local: addresses[0], server_name: None };
+        let arrival = Arrival { source: addresses[0].ip(), local: addresses[0], server_name: None, edition: 0 };
         host.node.handle_connected(flow, peer, arrival, self.now);
         self.carry_outputs(label);
     }

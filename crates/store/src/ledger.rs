@@ -221,6 +221,15 @@ pub trait IssuanceLedger: Send + Sync {
     /// are valid at `now` or will be, and were not revoked; by end of validity, at most `limit`.
     fn standing_of(&self, name: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 
+    /// The certificates of this issuer (as text) that are valid at `now` or will be, and were not revoked; by end of validity,
+    /// at most `limit`.
+    fn standing_below(&self, issuer: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+
+    /// When the last certificate of this issuer ends, revoked or not: until then its revocation list is wanted.
+    fn last_end_below(&self, issuer: &str) -> impl Future<Output = Result<Option<SystemTime>>> + Send;
+
+    /// Every root and issuing CA that there ever was, so that none gets the name of another.
+    fn authorities(&self) -> impl Future<Output = Result<Vec<Issued>>> + Send;
     /// The servers that were cut off, by name: what was issued to them last was taken back, and so was all else of theirs that
     /// has not ended at `now`. A certificate is that of the server whose name comes first in it.
     fn cut_off(&self, now: SystemTime) -> impl Future<Output = Result<Vec<String>>> + Send;

@@ -22,7 +22,11 @@ use rustls::time_provider::DefaultTimeProvider;
 use store::{Embedded, IssuanceLedger as _, Issued, TopologyStore as _, Version};
 use topology::{Listeners, Role, Topology};
 use trust::{Listener, LivePolicy, tls::ServerIdentity};
+use vault::Memory;
 use web::enrolment::{Applicant, Enrolment as _, Fault, TicketId};
+
+pub(crate) mod servers;
+pub(crate) mod vault;
 
 pub(crate) const DOMAIN: &str = "a.test";
 
@@ -32,6 +36,7 @@ pub(crate) fn fqdn(name: &str) -> Fqdn {
 
 pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
+    pub(crate) vault: Arc<Memory>,
     /// Whether the keys of root and issuing CAs are away, as a token is that was pulled out.
     pub(crate) root_away: Arc<AtomicBool>,
     pub(crate) issuing_away: Arc<AtomicBool>,
@@ -95,14 +100,16 @@ impl World {
         let key = Key::generate().unwrap();
         let chain = ca.issue_server(&topology.certificate_names(&own).unwrap(), &key.public(), now).unwrap().chain;
         store.record_issued(&Issued::read(store::Role::Server, &chain[0]).unwrap(), now).await.unwrap();
-        let Prepared { ca, holdings } = Prepared::prepare(Ca::new(ca, Some(root), signer, None), &store, &own, DOMAIN, now).await.unwrap();
+        let vault = Arc::new(Memory::default());
+        let ca = Ca::new(ca, Some(root), signer, None).kept_in(vault.clone(), Vec::new());
+        let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &own, DOMAIN, now).await.unwrap();
 
         let policy = LivePolicy::new(holdings.policy(now).unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
         let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");
         let authority = Authority::new(ca, store, member, DOMAIN, copy);
-        Self { authority, root_away, issuing_away, policy, identity, _dir: dir }
+        Self { authority, vault, root_away, issuing_away, policy, identity, _dir: dir }
     }
 
     /// What a server joins with.

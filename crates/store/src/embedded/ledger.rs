@@ -82,6 +82,30 @@ impl IssuanceLedger for Embedded {
         .await
     }
 
+    async fn standing_below(&self, issuer: &str, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
+        let (issuer, now, limit) = (issuer.to_owned(), seconds(now)?, rows(limit));
+        self.read(move |connection| {
+            let which = "issuer = ?1 AND not_after >= ?2 AND serial NOT IN (SELECT serial FROM revocation)
+                         ORDER BY not_after, serial LIMIT ?3";
+            select(connection, which, (&issuer, now, limit))
+        })
+        .await
+    }
+
+    async fn last_end_below(&self, issuer: &str) -> Result<Option<SystemTime>> {
+        let issuer = issuer.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT max(not_after) FROM certificate WHERE issuer = ?1";
+            let last: Option<i64> = connection.prepare_cached(sql)?.query_row((&issuer,), |row| row.get(0))?;
+            last.map(time).transpose()
+        })
+        .await
+    }
+
+    async fn authorities(&self) -> Result<Vec<Issued>> {
+        self.read(|connection| select(connection, "role IN ('root', 'issuing', 'users-ca') ORDER BY not_after, serial", [])).await
+    }
+
     async fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> Result<Vec<Issued>> {
         let (now, before, limit) = (seconds(now)?, seconds(before)?, rows(limit));
         self.read(move |connection| {
