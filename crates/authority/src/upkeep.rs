@@ -41,7 +41,7 @@ impl Authority {
 
     /// Does what is due at `now`, each thing whatever became of the others; gives what could not be done.
     pub async fn freshen(&self, now: SystemTime) -> Vec<String> {
-        self.responders(now).await;
+        let delegated = self.delegate_due(now).await;
         let change = self.changing.lock().await;
         let mut troubles = self.freshen_lists(&change, now).await;
         let mut note = |what: &str, done: Result<(), Fault>| {
@@ -50,6 +50,7 @@ impl Authority {
                 troubles.push(format!("{what}: {fault}"));
             }
         };
+        note("delegating OCSP answers", delegated);
         note("replacing the document signer", self.renew_signer(&change, now).await);
         note("signing the topology anew", self.renew_topology(&change, now).await);
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);

@@ -247,6 +247,8 @@ pub(crate) enum Topology {
         /// Where the picture is written [default: standard output]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        admin: Admin,
     },
     /// Shows which version is in force at each member, its age, how far it lags, and what members refused
     Status(Admin),
