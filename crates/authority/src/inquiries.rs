@@ -105,6 +105,10 @@ impl Authority {
 
     async fn answer(&self, request: &[u8], now: SystemTime) -> Answered {
         let question = Question::read(request).ok_or(NoAnswer::Malformed)?;
+        if self.is_recovering() {
+            // The ledger may have forgotten that somebody was revoked.
+            return Err(NoAnswer::TryLater);
+        }
         // Who wants it fresh and asks too much gets what everybody gets: RFC 5019 §4 lets us, and he sees that it is not repeated.
         let is_fresh = question.has_nonce() && self.inquiries.may_sign(Kind::Fresh);
         let question = if is_fresh { question } else { question.without_nonce() };

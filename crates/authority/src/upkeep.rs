@@ -1,5 +1,6 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, document signer and OCSP responders replaced
-//! in good time, what an interrupted change left behind cleared away; and the figures about it and about what ends next.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of its audit log, document signer and
+//! OCSP responders replaced in good time, what an interrupted change left behind cleared away; and the figures about it and about what
+//! ends next.
 
 use std::{
     collections::BTreeSet,
@@ -56,6 +57,7 @@ impl Authority {
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);
         note("putting the topology into force", self.catch_up(&change, now).await);
         note("clearing away what is listed no more", self.clear_away(&change, now).await);
+        note("signing the end of the audit log", self.checkpoint_if_due(now).await);
         note("counting", self.count(now).await);
         gauge!("verbund_authority_troubles").set(u32::try_from(troubles.len()).unwrap_or(u32::MAX));
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&troubles);
@@ -108,7 +110,7 @@ impl Authority {
     }
 
     async fn renew_old_bundle(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
-        let is_old = now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX;
+        let is_old = !self.is_recovering() && now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX;
         if is_old { self.renew_bundle(change, now).await } else { Ok(()) }
     }
 

@@ -7,7 +7,7 @@ use hsm::KeyUri;
 use pki::Fqdn;
 use registrar::UserName;
 
-use crate::{audit, ca, judge};
+use crate::{audit, backup, ca, judge};
 
 /// A SIP server in which trust is the product: every connection encrypted, every peer proved.
 #[derive(Debug, Parser)]
@@ -48,6 +48,10 @@ pub(crate) enum Command {
     /// Shows and verifies the log of what was done, while the server runs or not
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Writes all that the authority needs to go on into one encrypted file, while it runs or not
+    Backup(backup::Backup),
+    /// Makes a data directory out of a backup; what members hold that is newer is taken up when it runs
+    Restore(backup::Restore),
     /// Looks at SIP messages
     #[command(subcommand)]
     Sip(Sip),

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Args, Cert, Command, Sip},
-    audit, ca, judge, lint, network, output, remote, topology, up,
+    audit, backup, ca, judge, lint, network, output, remote, topology, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -30,6 +30,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ca(command) => ca::run(&data, &command)?,
         Command::Decisions(admin) => remote::decisions(&data, &admin)?,
         Command::Audit(command) => return audit::run(&data, &command),
+        Command::Backup(command) => backup::backup(&data, &command)?,
+        Command::Restore(command) => backup::restore(&data, &command)?,
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
         Command::Completions { shell } => completions(shell)?,
     }

@@ -9,7 +9,7 @@ use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, Expiry, Judgement, Moved, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{self, Added, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, Organisation, Problem, PublishedTopology, rfc3339},
 };
 
 use super::desk::{Desk, certificate, days_left, to_the_end};
@@ -39,7 +39,10 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
+        Fault::Recovering { .. } | Fault::NotRecovering => Problem::conflict(fault.to_string(), ""),
         Fault::MovesTooOften(_)
+        | Fault::OtherGeneration { .. }
+        | Fault::Marker { .. }
         | Fault::TooManyCertificates { .. }
         | Fault::Unreachable(_)
         | Fault::Ca(_)
@@ -181,6 +184,19 @@ impl Organisation for Desk {
     fn revoke(&self, name: String) -> Answer<'_, Result<admin::Spread, Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.at_authority()?.revoke(&name).await.map(spread).map_err(problem) })
+    }
+
+    fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move {
+            let left = desk.at_authority()?.go_on().await.map_err(problem)?;
+            Ok(LeftBehind { left_behind: left.iter().map(Fqdn::to_string).collect() })
+        })
+    }
+
+    fn backed_up(&self, sha256: String) -> Answer<'_, Result<(), Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.at_authority()?.backed_up(sha256).await.map_err(problem) })
     }
 
     fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>> {

@@ -6,6 +6,7 @@
 mod common;
 
 mod audit;
+mod backup;
 mod ceremony;
 mod commands;
 mod errors;
@@ -16,5 +17,6 @@ mod refusals;
 mod separation;
 mod signals;
 mod starts;
+mod token;
 mod topology;
 mod users;
