@@ -146,6 +146,10 @@ impl Authority {
 
     /// Puts lists into force here, then tells members.
     async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
+        if !lists.is_empty() {
+            // Whoever is asked says what the lists say, also where these make up for something.
+            self.inquiries.forget();
+        }
         for list in lists {
             let update = Update::RevocationLists { lists: vec![list] };
             self.member.take(&update, now).await?;

@@ -251,6 +251,8 @@ pub(crate) enum Topology {
         /// Where the picture is written [default: standard output]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        admin: Admin,
     },
     /// Shows which version is in force at each member, its age, how far it lags, and what members refused
     Status(Admin),
@@ -361,6 +363,9 @@ pub(crate) enum Cert {
     Show(Admin),
     /// Lists every certificate that counts, the first to end first
     List(Admin),
+    /// Shows what ends next in the whole organisation: certificates of servers and CAs, lists, signed documents. Exit 1 if anything
+    /// is overdue or ended
+    Due(Admin),
     /// Revokes the certificates of a server (its ticket and account go with them), of a user, or one by its serial number (its
     /// holder may renew); live connections are cut everywhere
     Revoke {

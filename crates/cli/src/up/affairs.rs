@@ -9,10 +9,10 @@ use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, Judgement, LeftBehind, Moved, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{self, Added, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, Organisation, Problem, PublishedTopology, rfc3339},
 };
 
-use super::desk::{Desk, certificate, to_the_end};
+use super::desk::{Desk, certificate, days_left, to_the_end};
 
 /// Whose doing it is decides what the administrator is told.
 pub(super) fn problem(fault: Fault) -> Problem {
@@ -67,6 +67,16 @@ fn spread(of: Spread) -> admin::Spread {
         ms: u64::try_from(of.took.as_millis()).unwrap_or(u64::MAX),
         missing: of.missing.iter().map(Fqdn::to_string).collect(),
         revoked: of.revoked,
+    }
+}
+
+fn expiry(of: &::authority::Expiry, now: SystemTime) -> Expiry {
+    Expiry {
+        kind: of.kind.as_str().to_owned(),
+        name: of.name.clone(),
+        ends: of.ends.map(rfc3339).unwrap_or_default(),
+        days_left: of.ends.map(|ends| days_left(ends, now)),
+        urgency: of.urgency.as_str().to_owned(),
     }
 }
 
@@ -208,6 +218,14 @@ impl Organisation for Desk {
 
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>> {
         Box::pin(self.ledger_now(limit))
+    }
+
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>> {
+        Box::pin(async move {
+            let now = SystemTime::now();
+            let all = self.at_authority()?.expiries(now).await.map_err(problem)?;
+            Ok(all.iter().map(|one| expiry(one, now)).collect())
+        })
     }
 
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>> {

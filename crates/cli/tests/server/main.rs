@@ -13,6 +13,7 @@ mod errors;
 mod keys;
 mod network;
 mod ocsp;
+mod refusals;
 mod separation;
 mod signals;
 mod starts;
