@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use topology::Topology;
 use web::{
     Answer,
-    control::{Control, ControlFault, Held, Hello, InForce, RefusedDocument, Update},
+    control::{Control, ControlFault, Held, Hello, InForce, RefusedDocument, Shown, Update},
 };
 
 use crate::{Authority, Fault, revoke::Holder};
@@ -34,7 +34,7 @@ fn check_member(topology: &Topology, peer: &Fqdn) -> Result<(), ControlFault> {
 }
 
 impl Authority {
-    async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
+    pub(crate) async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
         let holdings = self.member.holdings();
         let mut first = Vec::new();
         if held.bundle < holdings.bundle().sequence {
@@ -62,6 +62,11 @@ impl Authority {
         // Nothing is published between what is gathered here and what is broadcast afterwards.
         let _change = self.changing.lock().await;
         check_member(self.member.holdings().topology(), peer)?;
+        if self.is_recovering() {
+            // What is held here is older than what it has.
+            let first = if self.hub.expect(peer) { vec![Update::Show] } else { Vec::new() };
+            return Ok(self.hub.open(peer, first));
+        }
         let first = self.first(peer, held).await.map_err(fault)?;
         tracing::info!(server = %peer, topology = held.topology, bundle = held.bundle, "a member is on the line");
         Ok(self.hub.open(peer, first))
@@ -72,6 +77,9 @@ impl Authority {
         shorten(&mut in_force.refused);
         let now = SystemTime::now();
         self.hub.report(peer, in_force.clone(), now);
+        if self.is_behind(&in_force) || self.is_recovering() {
+            self.hub.ask_to_show(peer);
+        }
         // The same is said again with every heartbeat; and a hostile member says something else each time.
         let Some(before) = self.hub.take_news(peer) else { return Ok(()) };
         for refused in in_force.refused.iter().filter(|one| before.as_ref().is_none_or(|before| !before.refused.contains(one))) {
@@ -120,6 +128,21 @@ impl Control for Authority {
         let change = async move {
             check_member(self.member.holdings().topology(), &peer)?;
             self.welcome(&peer, &hello).await.map_err(fault)
+        };
+        web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
+    }
+
+    fn expects(&self, peer: &Fqdn) -> bool {
+        self.hub.was_expected(peer)
+    }
+
+    fn show(self: Arc<Self>, peer: Fqdn, shown: Shown) -> Answer<'static, Result<(), ControlFault>> {
+        let change = async move {
+            check_member(self.member.holdings().topology(), &peer)?;
+            self.take_up(&peer, &shown).await.map_err(|error| {
+                tracing::error!(server = %peer, %error, "what a member holds was not taken up");
+                fault(error)
+            })
         };
         web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
     }

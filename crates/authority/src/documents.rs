@@ -8,7 +8,7 @@ use std::{
 use member::{Believed, Holdings, record};
 use pki::{
     Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, RevocationReason,
-    RevokedCertificate, Root, Urls, next_number,
+    RevokedCertificate, Root, Urls,
 };
 use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
 use topology::{HeldTopology, SignedTopology};
@@ -96,7 +96,7 @@ impl Ca {
     pub(crate) async fn sign_list(store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
         let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
         let revoked: Vec<RevokedCertificate> = store.revoked(Some(&facts.subject), now).await?.into_iter().map(entry).collect();
-        let number = next_number(store.list(&lister.key()).await?.map(|list| list.number), now);
+        let number = following(store.list(&lister.key()).await?.map(|list| list.number));
         let der = match lister.signs {
             Signs::Issuing(ca) => ca.revocation_list(&revoked, number, now)?,
             Signs::Root(Some(root)) => root.revocation_list(&revoked, number, now)?,
@@ -154,7 +154,7 @@ impl Ca {
             lists.push(ListPlace { issuer: Fingerprint::of(lister.certificate), url, number });
         }
         let bundle = Bundle {
-            sequence: next_number(held.map(|held| held.sequence), now),
+            sequence: following(held.map(|held| held.sequence)),
             previous: held.map(|held| held.digest),
             issued_at: now,
             valid_until: now + BUNDLE_VALIDITY,
@@ -165,6 +165,11 @@ impl Ca {
             partners: Vec::new(),
         };
         Ok((self.signer.sign(DocumentKind::Bundle, &bundle.to_payload()?)?, bundle.sequence))
+    }
+
+    /// The end of the audit log, signed.
+    pub(crate) fn sign_audit_head(&self, payload: &[u8]) -> Result<String, Fault> {
+        Ok(self.signer.sign(DocumentKind::AuditHead, payload)?)
     }
 
     /// A topology, signed to follow the one held.
@@ -200,6 +205,13 @@ pub(crate) fn reason(kept: Reason) -> RevocationReason {
         Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
         Reason::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
     }
+}
+
+/// The number after the last one, and no more than that. Were it taken from the clock, an authority whose data went back would give
+/// numbers that members believe, to lists that have forgotten who was revoked. So they refuse them (row N29), and show it what it
+/// has forgotten ([`recovery`](crate::recovery)).
+fn following(last: Option<u64>) -> u64 {
+    last.map_or(1, |last| last.saturating_add(1))
 }
 
 /// What an authority starts with: everything signed and fresh, and read back as every member will.

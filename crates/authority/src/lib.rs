@@ -3,10 +3,13 @@
 //! What a certificate may say is `pki`'s, what a list of servers may say is `topology`'s, the protocols are `web`'s, what a server
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
+mod alarm;
+mod checkpoints;
 mod control;
 mod copy;
 mod documents;
 mod enrolment;
+mod expiry;
 mod fault;
 mod generation;
 mod hub;
@@ -14,6 +17,7 @@ mod inquiries;
 mod lists;
 mod publish;
 mod published;
+mod recovery;
 mod revoke;
 mod servers;
 mod upkeep;
@@ -31,8 +35,10 @@ use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
+pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
 pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
+pub use expiry::{Ending, Expiry, Urgency};
 pub use fault::Fault;
 pub use generation::Generation;
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
@@ -60,6 +66,11 @@ pub struct Spread {
     pub revoked: Vec<String>,
 }
 
+/// The administrator for whom the running task works.
+pub(crate) fn administrator() -> store::Actor {
+    store::Actor::Administrator(web::admin::caller())
+}
+
 /// The authority of an organisation, running.
 pub struct Authority {
     /// Replaced only by whoever holds `changing`.
@@ -71,6 +82,8 @@ pub struct Authority {
     inquiries: Inquiries,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
+    /// While this authority, put back from a backup, waits for what members hold.
+    recovery: Mutex<Option<recovery::Recovery>>,
     /// What was due and could not be done.
     troubles: Mutex<Vec<String>>,
     domain: String,
@@ -89,6 +102,7 @@ impl Authority {
             hub: Hub::new(),
             inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
+            recovery: Mutex::default(),
             troubles: Mutex::default(),
             domain: domain.to_owned(),
             copy,

@@ -13,7 +13,7 @@ use tokio::sync::MutexGuard;
 use topology::Topology;
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, copy, documents, revoke::Holder};
+use crate::{Authority, Fault, Spread, administrator, copy, documents, revoke::Holder};
 
 /// The right to change something, held by one at a time.
 pub(crate) type Change<'a> = MutexGuard<'a, ()>;
@@ -26,8 +26,8 @@ impl Authority {
     /// changed then.
     pub async fn publish(&self, document: &str) -> Result<Spread, Fault> {
         let began = Instant::now();
-        let change = self.changing.lock().await;
-        let version = self.publish_quietly(&change, document, Actor::Administrator("socket".into())).await?;
+        let change = self.change().await?;
+        let version = self.publish_quietly(&change, document, administrator()).await?;
         drop(change);
         self.spread_version(version, began).await
     }
@@ -86,7 +86,10 @@ impl Authority {
     /// Here, then at members.
     pub(crate) async fn put_into_force(&self, update: Update, now: SystemTime) -> Result<(), Fault> {
         self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
+        if !self.is_recovering() {
+            // Until then it is for our own server only: that must not go by lists that have run out.
+            self.hub.broadcast(update);
+        }
         Ok(())
     }
 
@@ -138,7 +141,14 @@ impl Authority {
     }
 
     /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
-    async fn follow(&self, change: &Change<'_>, before: &Topology, after: &Topology, actor: Actor, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn follow(
+        &self,
+        change: &Change<'_>,
+        before: &Topology,
+        after: &Topology,
+        actor: Actor,
+        now: SystemTime,
+    ) -> Result<(), Fault> {
         for gone in before.servers().map(topology::Server::fqdn).filter(|name| after.server(name).is_none()) {
             self.forget(change, gone, actor.clone(), now).await?;
         }

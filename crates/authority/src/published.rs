@@ -21,6 +21,10 @@ impl Published for Authority {
     }
 
     fn revocation_list(&self, name: &str) -> Option<Vec<u8>> {
+        if self.is_recovering() {
+            // No list is better than one that has forgotten somebody.
+            return None;
+        }
         let holdings = self.member.holdings();
         let issuer = holdings.bundle().list_issuers().find(|ca| Fingerprint::of(ca).to_string() == name)?;
         let key = pki::facts(issuer)?.public_key_fingerprint();

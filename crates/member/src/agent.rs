@@ -23,7 +23,7 @@ use trust::{Refusal, tls::ServerIdentity};
 use web::{
     admin::rfc3339,
     client::Target,
-    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Update},
+    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Shown, Update},
 };
 
 use crate::{Holdings, Member, catch_up};
@@ -147,7 +147,10 @@ impl Agent {
         loop {
             let time_has_passed = tokio::select! {
                 update = feed.next() => {
-                    self.take(&update?).await;
+                    match update? {
+                        Update::Show => self.show(&client).await?,
+                        update => self.take(&update).await,
+                    }
                     false
                 }
                 Ok(()) = epoch.changed() => true,
@@ -181,6 +184,19 @@ impl Agent {
         if taken.changed.trust {
             self.look_at_ourselves().await;
         }
+    }
+
+    /// The authority has forgotten something, and what is held here proves it. All of it bears signatures; nothing of it is secret.
+    async fn show(&self, client: &ControlClient) -> Result<(), ControlError> {
+        let holdings = self.member.holdings();
+        tracing::warn!(server = %self.member.name(), topology = holdings.topology().version(), "the authority asks what is held here, and is shown it");
+        let shown = Shown {
+            topology: holdings.topology_text().text.clone(),
+            bundle: holdings.bundle_text().text.clone(),
+            lists: holdings.lists().iter().map(|list| list.as_der().to_vec()).collect(),
+            certificates: self.identity.chain().into_iter().take(1).map(|der| der.to_vec()).collect(),
+        };
+        client.show(&shown).await
     }
 
     /// A phone knows no lists, and believes a revoked server for as long as its certificate lasts. So such a server sends

@@ -259,7 +259,7 @@ impl Member {
 fn is_whole(update: &Update) -> bool {
     match update {
         Update::Topology { .. } | Update::Bundle { .. } | Update::RevocationLists { .. } | Update::Users { more: false, .. } => true,
-        Update::Users { more: true, .. } | Update::Renew | Update::Heartbeat | Update::Unknown => false,
+        Update::Users { more: true, .. } | Update::Renew | Update::Show | Update::Heartbeat | Update::Unknown => false,
     }
 }
 

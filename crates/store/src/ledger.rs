@@ -236,6 +236,10 @@ pub trait IssuanceLedger: Send + Sync {
     /// [`Error::NoSuchCertificate`](crate::Error::NoSuchCertificate) when the ledger has none of this number.
     fn revoke(&self, serial: &Serial, reason: Reason, now: SystemTime) -> impl Future<Output = Result<Revoked>> + Send;
 
+    /// Enters a revocation of which a signed list is the proof: for a ledger that was put back from a backup, and may have
+    /// forgotten the certificate too. What is revoked already stays as it is; says whether it was news.
+    fn adopt_revocation(&self, revocation: &Revocation, now: SystemTime) -> impl Future<Output = Result<bool>> + Send;
+
     /// Whether and why this certificate was taken back.
     fn revocation(&self, serial: &Serial) -> impl Future<Output = Result<Option<Revocation>>> + Send;
 

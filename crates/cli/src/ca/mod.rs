@@ -5,13 +5,15 @@ mod passphrase;
 mod prepared;
 mod root;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::{Args as Group, Subcommand, ValueHint};
 use hsm::KeyUri;
 use pki::Fqdn;
 
-use crate::args::Data;
+use store::{Actor, AuditLog as _, Embedded, Event};
+
+use crate::{args::Data, organisation::Layout, up};
 
 pub(crate) use prepared::{PREPARED, installed, sweep};
 
@@ -90,7 +92,7 @@ pub(crate) enum Root {
 /// Where a passphrase comes from.
 #[derive(Debug, Group)]
 pub(crate) struct PassphraseFile {
-    /// The file with the passphrase of the root's key, or - for standard input [default: asked for on the terminal]
+    /// The file with the passphrase, or - for standard input [default: asked for on the terminal]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
@@ -110,6 +112,17 @@ pub(crate) struct Request {
     /// Have the keys born in a token: pkcs11:token=CA;object=contoso?module-path=/usr/lib/softhsm/libsofthsm2.so
     #[arg(long, value_name = "URI")]
     pub(crate) token: Option<KeyUri>,
+}
+
+/// Enters what was done here, without a server, into the organisation's audit log. The lock is let go with it.
+fn note(layout: &Layout, lock: store::Lock, action: &str, detail: String) -> anyhow::Result<()> {
+    up::block_on(async {
+        let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
+        let event = Event::AdminAction { action: action.to_owned(), detail };
+        let noted = store.acting_as(Actor::Administrator(web::admin::local_user())).append(&event, SystemTime::now()).await;
+        store.close().await;
+        Ok(noted.map(drop)?)
+    })
 }
 
 fn serial(text: &str) -> Result<pki::Serial, &'static str> {

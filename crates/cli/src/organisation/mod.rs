@@ -119,6 +119,44 @@ pub(crate) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::R
     Ok(lock)
 }
 
+/// Refuses a directory with anything in it.
+///
+/// # Errors
+/// There is something, which is never overwritten.
+pub(crate) fn check_empty(data: &Path) -> anyhow::Result<()> {
+    if !data.try_exists().with_context(|| format!("cannot look at {}", data.display()))? {
+        return Ok(());
+    }
+    ensure!(data.is_dir(), "{} is not a directory: choose another with --data", data.display());
+    let names = names_in(data)?;
+    match names.iter().find(|name| *name != make::MAKING && !NOT_OURS.contains(&name.as_str())) {
+        Some(first) => bail!(
+            "{} is not empty (it holds {}), and nothing is overwritten: choose another with --data, or move that away",
+            data.display(),
+            crate::output::printable(first)
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Makes a data directory where there is nothing by what `fill` writes: all of it or none.
+///
+/// # Errors
+/// There is something, or what `fill` says; the directory is then as empty as before.
+pub(crate) async fn fill_empty(data: &Path, fill: impl AsyncFnOnce(&Layout) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let existed = data.exists();
+    files::make_dir(data).and_then(|()| files::make_private_dir(data))?;
+    let _lock = store::Lock::acquire(data)?;
+    let filled = match check_empty(data) {
+        Ok(()) => make::whole(data, fill).await,
+        Err(error) => Err(error),
+    };
+    if filled.is_err() && !existed {
+        let _ = fs::remove_dir(data);
+    }
+    filled
+}
+
 /// Makes the directory of a server that has just joined, where there is nothing, and takes it for this process.
 ///
 /// # Errors

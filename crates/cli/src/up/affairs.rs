@@ -9,10 +9,10 @@ use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, Judgement, Moved, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{self, Added, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, Organisation, Problem, PublishedTopology, rfc3339},
 };
 
-use super::desk::{Desk, certificate, to_the_end};
+use super::desk::{Desk, certificate, days_left, to_the_end};
 
 /// Whose doing it is decides what the administrator is told.
 pub(super) fn problem(fault: Fault) -> Problem {
@@ -39,7 +39,10 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
+        Fault::Recovering { .. } | Fault::NotRecovering => Problem::conflict(fault.to_string(), ""),
         Fault::MovesTooOften(_)
+        | Fault::OtherGeneration { .. }
+        | Fault::Marker { .. }
         | Fault::TooManyCertificates { .. }
         | Fault::Unreachable(_)
         | Fault::Ca(_)
@@ -64,6 +67,16 @@ fn spread(of: Spread) -> admin::Spread {
         ms: u64::try_from(of.took.as_millis()).unwrap_or(u64::MAX),
         missing: of.missing.iter().map(Fqdn::to_string).collect(),
         revoked: of.revoked,
+    }
+}
+
+fn expiry(of: &::authority::Expiry, now: SystemTime) -> Expiry {
+    Expiry {
+        kind: of.kind.as_str().to_owned(),
+        name: of.name.clone(),
+        ends: of.ends.map(rfc3339).unwrap_or_default(),
+        days_left: of.ends.map(|ends| days_left(ends, now)),
+        urgency: of.urgency.as_str().to_owned(),
     }
 }
 
@@ -173,6 +186,19 @@ impl Organisation for Desk {
         to_the_end(async move { desk.at_authority()?.revoke(&name).await.map(spread).map_err(problem) })
     }
 
+    fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move {
+            let left = desk.at_authority()?.go_on().await.map_err(problem)?;
+            Ok(LeftBehind { left_behind: left.iter().map(Fqdn::to_string).collect() })
+        })
+    }
+
+    fn backed_up(&self, sha256: String) -> Answer<'_, Result<(), Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.at_authority()?.backed_up(sha256).await.map_err(problem) })
+    }
+
     fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>> {
         let desk = self.clone();
         to_the_end(async move {
@@ -192,6 +218,14 @@ impl Organisation for Desk {
 
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>> {
         Box::pin(self.ledger_now(limit))
+    }
+
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>> {
+        Box::pin(async move {
+            let now = SystemTime::now();
+            let all = self.at_authority()?.expiries(now).await.map_err(problem)?;
+            Ok(all.iter().map(|one| expiry(one, now)).collect())
+        })
     }
 
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>> {

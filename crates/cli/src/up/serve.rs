@@ -85,6 +85,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
+            authority.recovered_if_alone().await?;
             upkeep.spawn("the authority's upkeep", Arc::clone(authority).keep_fresh());
         }
         Place::Member(address) => {
@@ -103,6 +104,11 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
         () = rest.all() => {}
         () = signals.told_to_end() => process::exit(FORCED),
     }
+    if let Place::Authority(authority) = &place
+        && let Err(error) = authority.last_checkpoint(SystemTime::now()).await
+    {
+        tracing::warn!(%error, "the end of the audit log was not signed");
+    }
     store.close().await;
     tracing::info!("ended in order");
     result
@@ -120,7 +126,12 @@ impl Place {
         match &start.seat {
             Seat::Authority(ca) => {
                 let copy = start.layout.file(Layout::TOPOLOGY);
-                Self::Authority(Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy))
+                let authority = Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy);
+                let restored = start.layout.file(Layout::RESTORED);
+                if restored.exists() {
+                    authority.recover(restored);
+                }
+                Self::Authority(authority)
             }
             Seat::Member(address) => Self::Member(*address),
         }

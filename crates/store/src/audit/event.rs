@@ -157,6 +157,18 @@ pub enum Event {
         /// When the backup was made, in seconds since 1970.
         made_at: u64,
     },
+    /// A backup was written.
+    BackedUp {
+        /// SHA-256 of the file in hexadecimal.
+        sha256: String,
+    },
+    /// What members held was taken up after a restore; from here on this authority signs for others again.
+    CaughtUp {
+        /// Who showed what they hold.
+        shown: Vec<String>,
+        /// Who did not, and has to join anew.
+        missing: Vec<String>,
+    },
     /// Anything else that an administrator did.
     AdminAction {
         /// What, in a word.

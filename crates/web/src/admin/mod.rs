@@ -4,6 +4,7 @@
 //! is done is left to the [`Admin`] behind it. [`serve`] is the server's side, [`Client`] the command's.
 
 mod audit;
+mod caller;
 mod client;
 mod password;
 mod problem;
@@ -14,13 +15,15 @@ mod socket;
 use pki::Fqdn;
 use registrar::UserName;
 
-pub use audit::{AuditLink, AuditVerdict, Noted};
+pub use audit::{AuditLink, AuditVerdict, BackupNote, LeftBehind, Noted};
+pub(crate) use caller::{as_caller, for_caller};
+pub use caller::{caller, local_user};
 pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
 pub use records::{
-    Added, Certificate, Chain, Connection, Created, Decision, Document, Judgement, Member, Moved, NewHome, NewPassword, NewServer, NewUser,
-    PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
+    Added, Certificate, Chain, Connection, Created, Decision, Document, Expiry, Judgement, Member, Moved, NewHome, NewPassword, NewServer,
+    NewUser, PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
 };
 pub use socket::{SOCKET, Socket, SocketError, serve};
 
@@ -96,8 +99,22 @@ pub trait Organisation: Send + Sync {
     /// Every certificate that counts now or later, the first to end first.
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>>;
 
+    /// Everything in the organisation that ends, the first to end first.
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>>;
+
     /// Issues a server's certificate for a request (PKCS#10 in PEM): names come from the topology.
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>>;
+
+    /// Ends the waiting of an authority that was put back from a backup for members that have not shown what they hold.
+    fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {
+        Box::pin(async { Err(nothing_to_go_on_with()) })
+    }
+
+    /// Enters into the audit log that a backup was written, and signs the end of the log.
+    fn backed_up(&self, sha256: String) -> Answer<'_, Result<(), Problem>> {
+        let _ = sha256;
+        Box::pin(async { Err(no_audit_log()) })
+    }
 
     /// Gives a user another home; 404 when there is no such user or pool.
     fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>>;
@@ -117,6 +134,11 @@ pub trait Organisation: Send + Sync {
         let _ = noted;
         Box::pin(async { Err(no_audit_log()) })
     }
+}
+
+/// See [`Organisation::go_on`].
+fn nothing_to_go_on_with() -> Problem {
+    Problem::not_found("this server waits for nobody", "ask the authority")
 }
 
 fn no_audit_log() -> Problem {
