@@ -3,11 +3,13 @@
 //! What a certificate may say is `pki`'s, what a list of servers may say is `topology`'s, the protocols are `web`'s, what a server
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
+mod alarm;
 mod checkpoints;
 mod control;
 mod copy;
 mod documents;
 mod enrolment;
+mod expiry;
 mod fault;
 mod generation;
 mod hub;
@@ -39,6 +41,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
 pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
+pub use expiry::{Ending, Expiry, Urgency};
 pub use fault::Fault;
 pub use generation::Generation;
 pub use replacement::{Order, Record, Replacement, ReplacementFault, ReplacementStatus, Signed, What, mark};

@@ -25,7 +25,7 @@ use store::{
 use topology::{Listeners, SignedTopology};
 use web::control::{Held, InForce, Shown, Update};
 
-use crate::{Authority, Ca, Fault, copy, generation::Lister, publish::Change};
+use crate::{Authority, Ca, Fault, copy, generation::Lister, publish::Change, revoke::Holder};
 
 /// How many certificates of its own a member may show.
 const CERTIFICATES_MAX: usize = 4;
@@ -45,6 +45,15 @@ pub(crate) struct Recovery {
     moved: Option<Listeners>,
     /// Members that said they listen elsewhere than the topology has it.
     elsewhere: BTreeSet<Fqdn>,
+}
+
+/// What the lists that were shown tell us anew.
+#[derive(Debug, Default)]
+struct News {
+    /// How many certificates are revoked of which we did not know that.
+    revoked: usize,
+    /// The servers whose they are, as far as the ledger knows.
+    holders: BTreeSet<Fqdn>,
 }
 
 impl Authority {
@@ -120,7 +129,10 @@ impl Authority {
         let change = self.changing.lock().await;
         let now = SystemTime::now();
         let was_recovering = self.is_recovering();
-        let revoked = self.take_up_lists(&shown.lists, now).await?;
+        let News { revoked, holders } = self.take_up_lists(&shown.lists, now).await?;
+        if !was_recovering {
+            self.put_out(&change, &holders, now).await?;
+        }
         let serial = self.take_up_certificates(peer, &shown.certificates, now).await?;
         let bundle = self.take_up_bundle(&shown.bundle, now).await?;
         let topology = self.take_up_topology(&change, &shown.topology, now).await?;
@@ -153,11 +165,11 @@ impl Authority {
     }
 
     /// Every revocation that a list of ours proves. The list itself is kept where its number is higher: the next goes on from there.
-    async fn take_up_lists(&self, lists: &[Vec<u8>], now: SystemTime) -> Result<usize, Fault> {
+    async fn take_up_lists(&self, lists: &[Vec<u8>], now: SystemTime) -> Result<News, Fault> {
         let ca = self.ca();
         let listers = ca.listers();
         let issuers: Vec<CertificateDer<'static>> = listers.iter().map(|lister| lister.certificate.clone()).collect();
-        let mut news = 0;
+        let mut news = News::default();
         for der in lists.iter().take(LISTS_MAX) {
             let Ok(list) = RevocationList::read(der, &issuers) else {
                 tracing::warn!("a member holds a revocation list that is of none of our CAs; it is passed over");
@@ -167,7 +179,7 @@ impl Authority {
                 pki::facts(lister.certificate).is_some_and(|facts| facts.public_key_fingerprint() == list.issuer_key())
             };
             let Some(lister) = listers.iter().find(of) else { continue };
-            news += self.take_up_revocations(lister, &list, now).await?;
+            self.take_up_revocations(lister, &list, &mut news, now).await?;
             let held = self.store.list(&lister.key()).await?.map_or(0, |held| held.number);
             if list.number() > held {
                 let (issuer, number, der) = (lister.key(), list.number(), der.clone());
@@ -175,19 +187,19 @@ impl Authority {
                 self.store.publish_list(&kept, now).await?;
             }
         }
-        if news > 0 {
+        if news.revoked > 0 {
             // Answers that were signed before are worth nothing any more.
             self.inquiries.forget();
         }
         Ok(news)
     }
 
-    async fn take_up_revocations(&self, lister: &Lister<'_>, list: &RevocationList, now: SystemTime) -> Result<usize, Fault> {
+    async fn take_up_revocations(&self, lister: &Lister<'_>, list: &RevocationList, news: &mut News, now: SystemTime) -> Result<(), Fault> {
         let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
-        let mut news = 0;
         for serial in list.serials() {
             // Of one that is not in the ledger it is not known when it ends: not after its issuer.
-            let not_after = self.store.certificate(serial).await?.map_or(facts.not_after, |certificate| certificate.not_after);
+            let known = self.store.certificate(serial).await?;
+            let not_after = known.as_ref().map_or(facts.not_after, |certificate| certificate.not_after);
             let revocation = store::Revocation {
                 serial: serial.clone(),
                 issuer: facts.subject.clone(),
@@ -195,9 +207,24 @@ impl Authority {
                 reason: Reason::Unspecified,
                 not_after,
             };
-            news += usize::from(self.store.adopt_revocation(&revocation, now).await?);
+            if self.store.adopt_revocation(&revocation, now).await? {
+                news.revoked += 1;
+                // Whose it is stands first.
+                let name = known.filter(|known| known.role == Role::Server).and_then(|known| known.names.into_iter().next());
+                news.holders.extend(name.and_then(|name| Fqdn::parse(&name).ok()));
+            }
         }
-        Ok(news)
+        Ok(())
+    }
+
+    /// Servers that were revoked, of which this authority knew nothing while it went on issuing: an account that had been closed was
+    /// open again, and may have been used. Whoever of them is in order joins anew.
+    async fn put_out(&self, change: &Change<'_>, servers: &BTreeSet<Fqdn>, now: SystemTime) -> Result<(), Fault> {
+        for server in servers.iter().filter(|name| *name != self.member.name()) {
+            self.close_enrolments(server, now).await?;
+            self.take_back_all_of(change, &Holder::Server(server.clone()), Actor::Server, now).await?;
+        }
+        Ok(())
     }
 
     /// The member's certificates, if they are ours and count: one that the ledger has forgotten could never be revoked.
@@ -307,10 +334,10 @@ impl Authority {
         }
         self.sign_above(&change, bundle, now).await?;
         let shown: Vec<String> = shown.keys().map(Fqdn::to_string).collect();
-        tracing::warn!(?shown, ?missing, "this authority has caught up and signs for others again; those missing have to join anew");
-        self.store.append(&Event::CaughtUp { shown, missing }, now).await?;
+        self.store.append(&Event::CaughtUp { shown: shown.clone(), missing: missing.clone() }, now).await?;
         std::fs::remove_file(&marker).map_err(|error| Fault::Marker { path: marker, error })?;
         *self.recovery() = None;
+        tracing::warn!(?shown, ?missing, "this authority has caught up and signs for others again; those missing have to join anew");
         self.tell_everything(&change).await?;
         // They come again, and then that is published.
         elsewhere.iter().for_each(|member| self.hub.end_feed(member));

@@ -1,5 +1,6 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of its audit log, document signer and OCSP responders replaced
-//! in good time, what an interrupted change left behind cleared away; and the figures about it.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of its audit log, document signer and
+//! OCSP responders replaced in good time, what an interrupted change left behind cleared away; and the figures about it and about what
+//! ends next.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +17,7 @@ use store::{
 use topology::SignedTopology;
 use web::control::Update;
 
-use crate::{Authority, Ca, Fault, publish::Change, revoke::Holder};
+use crate::{Authority, Ca, Fault, alarm, publish::Change, revoke::Holder};
 
 /// How often it looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_mins(5);
@@ -28,8 +29,13 @@ const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
 impl Authority {
     /// Keeps what is published fresh until the task is ended. A failure is told and tried again.
     pub async fn keep_fresh(self: Arc<Self>) {
+        let mut told = alarm::Told::new();
         loop {
             let is_well = self.freshen(SystemTime::now()).await.is_empty();
+            match self.expiries(SystemTime::now()).await {
+                Ok(all) => alarm::ring(&all, &mut told),
+                Err(error) => tracing::error!(%error, "what ends next could not be looked up; it is tried again"),
+            }
             tokio::time::sleep(if is_well { LOOK_EVERY } else { LOOK_AGAIN }).await;
         }
     }

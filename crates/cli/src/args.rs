@@ -363,6 +363,9 @@ pub(crate) enum Cert {
     Show(Admin),
     /// Lists every certificate that counts, the first to end first
     List(Admin),
+    /// Shows what ends next in the whole organisation: certificates of servers and CAs, lists, signed documents. Exit 1 if anything
+    /// is overdue or ended
+    Due(Admin),
     /// Revokes the certificates of a server (its ticket and account go with them), of a user, or one by its serial number (its
     /// holder may renew); live connections are cut everywhere
     Revoke {

@@ -25,6 +25,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Cert(Cert::Verify(command)) => return judge::run(&command),
         Command::Cert(Cert::Show(admin)) => remote::certificates(&data, &admin)?,
         Command::Cert(Cert::List(admin)) => remote::ledger(&data, &admin)?,
+        Command::Cert(Cert::Due(admin)) => return remote::due(&data, &admin),
         Command::Cert(Cert::Revoke { name, admin }) => network::revoke(&data, &name, &admin)?,
         Command::Ca(command) => ca::run(&data, &command)?,
         Command::Decisions(admin) => remote::decisions(&data, &admin)?,

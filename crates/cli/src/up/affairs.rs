@@ -10,13 +10,13 @@ use topology::Role;
 use web::{
     Answer,
     admin::{
-        self, Added, CaReplacement, CaRequest, Certificate, Chain, Judgement, LeftBehind, Moved, NewReplacement, Organisation, Problem,
-        PublishedTopology, rfc3339,
+        self, Added, CaReplacement, CaRequest, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, NewReplacement, Organisation,
+        Problem, PublishedTopology, rfc3339,
     },
 };
 
 use super::{
-    desk::{Desk, certificate, to_the_end},
+    desk::{Desk, certificate, days_left, to_the_end},
     renewing_ca::replacement_problem,
 };
 
@@ -75,6 +75,16 @@ fn spread(of: Spread) -> admin::Spread {
         ms: u64::try_from(of.took.as_millis()).unwrap_or(u64::MAX),
         missing: of.missing.iter().map(Fqdn::to_string).collect(),
         revoked: of.revoked,
+    }
+}
+
+fn expiry(of: &::authority::Expiry, now: SystemTime) -> Expiry {
+    Expiry {
+        kind: of.kind.as_str().to_owned(),
+        name: of.name.clone(),
+        ends: of.ends.map(rfc3339).unwrap_or_default(),
+        days_left: of.ends.map(|ends| days_left(ends, now)),
+        urgency: of.urgency.as_str().to_owned(),
     }
 }
 
@@ -235,6 +245,14 @@ impl Organisation for Desk {
 
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>> {
         Box::pin(self.ledger_now(limit))
+    }
+
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>> {
+        Box::pin(async move {
+            let now = SystemTime::now();
+            let all = self.at_authority()?.expiries(now).await.map_err(problem)?;
+            Ok(all.iter().map(|one| expiry(one, now)).collect())
+        })
     }
 
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>> {

@@ -184,8 +184,31 @@ impl Renewal {
         let bundle = holdings.bundle();
         let issuing = bundle.issuing.first().and_then(|ca| pki::facts(&ca.certificate));
         for (name, facts) in [("server", Some(shown)), ("issuing", issuing), ("root", bundle.roots.first().and_then(pki::facts))] {
-            let ends = facts.and_then(|facts| facts.not_after.duration_since(SystemTime::UNIX_EPOCH).ok());
-            gauge!("verbund_certificate_expiry_seconds", "name" => name).set(ends.unwrap_or_default().as_secs_f64());
+            gauge!("verbund_certificate_expiry_seconds", "name" => name).set(seconds(facts.map(|facts| facts.not_after)));
+        }
+        let first_list = holdings.lists().iter().map(pki::RevocationList::next_update).min();
+        let ends = [("bundle", Some(bundle.valid_until)), ("topology", Some(holdings.held_topology().valid_until)), ("lists", first_list)];
+        for (name, ends) in ends {
+            gauge!("verbund_document_expiry_seconds", "name" => name).set(seconds(ends));
+        }
+        self.warn_of_stale_lists(&holdings);
+    }
+
+    /// Row N31: what is believed for the time of grace only is announced for as long as that lasts.
+    fn warn_of_stale_lists(&self, holdings: &member::Holdings) {
+        let now = SystemTime::now();
+        for list in holdings.lists().iter().filter(|list| list.next_update() < now) {
+            let (issuer, number, ended) = (list.issuer_text(), list.number(), rfc3339(list.next_update()));
+            let until = rfc3339(list.next_update() + member::GRACE);
+            tracing::error!(
+                server = %self.server, issuer, number, ended, believed_until = until,
+                "a revocation list is stale: bring back the line to the authority, or servers are refused"
+            );
         }
     }
+}
+
+/// Since 1970, as figures have it; 0 where there is no such moment.
+fn seconds(moment: Option<SystemTime>) -> f64 {
+    moment.and_then(|moment| moment.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default().as_secs_f64()
 }

@@ -13,6 +13,7 @@ mod errors;
 mod keys;
 mod network;
 mod ocsp;
+mod refusals;
 mod rollover;
 mod separation;
 mod signals;

@@ -17,9 +17,9 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{
-    Added, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, Decision, Document, Judgement,
-    LeftBehind, Member, Moved, NewHome, NewPassword, NewReplacement, NewServer, NewUser, Noted, Password, Problem, PublishedTopology,
-    Revocation, SOCKET, Spread, Status, User, VERSION,
+    Added, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, Decision, Document, Expiry,
+    Judgement, LeftBehind, Member, Moved, NewHome, NewPassword, NewReplacement, NewServer, NewUser, Noted, Password, Problem,
+    PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
 };
 
 /// How long a server may take for an answer; its own limit is shorter.
@@ -173,6 +173,11 @@ impl Client {
     /// Every certificate that counts now or later, the first to end first.
     pub async fn ledger(&self, limit: usize) -> Result<Vec<Certificate>, ClientError> {
         self.read(Method::GET, &format!("/ledger?limit={limit}"), None::<()>).await
+    }
+
+    /// Everything in the organisation that ends, the first to end first.
+    pub async fn expiries(&self) -> Result<Vec<Expiry>, ClientError> {
+        self.read(Method::GET, "/expiries", None::<()>).await
     }
 
     /// Revokes every certificate of this name.

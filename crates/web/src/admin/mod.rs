@@ -23,8 +23,8 @@ pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
 pub use records::{
-    Added, Certificate, Chain, Connection, Created, Decision, Document, Judgement, Member, Moved, NewHome, NewPassword, NewServer, NewUser,
-    PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
+    Added, Certificate, Chain, Connection, Created, Decision, Document, Expiry, Judgement, Member, Moved, NewHome, NewPassword, NewServer,
+    NewUser, PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
 };
 pub use replacement::{CaReplacement, CaRequest, NewReplacement, SignedCa};
 pub use socket::{SOCKET, Socket, SocketError, serve};
@@ -100,6 +100,9 @@ pub trait Organisation: Send + Sync {
 
     /// Every certificate that counts now or later, the first to end first.
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>>;
+
+    /// Everything in the organisation that ends, the first to end first.
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>>;
 
     /// Issues a server's certificate for a request (PKCS#10 in PEM): names come from the topology.
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>>;

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Added, Admin, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, DECISIONS_DEFAULT,
-    DECISIONS_MAX, Decision, Document, Judgement, LeftBehind, Member, Moved, NOTED_MAX, NewHome, NewPassword, NewReplacement, NewServer,
-    NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
+    DECISIONS_MAX, Decision, Document, Expiry, Judgement, LeftBehind, Member, Moved, NOTED_MAX, NewHome, NewPassword, NewReplacement,
+    NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
 };
 use crate::{Limits, connection};
 
@@ -50,6 +50,7 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/topology/history", get(history))
         .route("/topology/{version}", get(topology_at))
         .route("/ledger", get(ledger))
+        .route("/expiries", get(expiries))
         .route("/revocations", post(revoke))
         .route("/ca/replacement", get(ca_replacement).post(replace_ca).delete(give_up_ca_replacement))
         .route("/ca/requests", post(request_ca))
@@ -161,6 +162,10 @@ async fn history(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<
 async fn ledger(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<Certificate>>, Problem> {
     let limit = limit(request.uri().query())?;
     desk.admin.authority()?.ledger(limit).await.map(Json)
+}
+
+async fn expiries(State(desk): State<Desk>) -> Result<Json<Vec<Expiry>>, Problem> {
+    desk.admin.authority()?.expiries().await.map(Json)
 }
 
 async fn revoke(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
