@@ -176,6 +176,24 @@ async fn n29_what_was_never_told_cannot_be_acknowledged() {
     three.says(&world, InForce { bundle: u64::MAX, ..three.holdings.in_force() }).await;
     world.advance().await;
     waits(&world, "distributing", &["fe3.a.test"]).await;
+    for _ in 0..2 {
+        two.obey(&world).await;
+        three.obey(&world).await;
+        world.advance().await;
+    }
+    for server in [&mut two, &mut three] {
+        server.obey(&world).await;
+    }
+    // That it knows of the drop already, before there is one.
+    let serial = pki::facts(&three.chain[0]).unwrap().serial.to_string();
+    three.says(&world, InForce { bundle: newest() + 1, serial, ..three.holdings.in_force() }).await;
+    world.renew_own().await;
+    for _ in 0..2 {
+        world.advance().await;
+    }
+    two.obey(&world).await;
+    world.advance().await;
+    waits(&world, "dropping", &["fe3.a.test"]).await;
     // Nor does it hold anything up once the truth is told.
     to_the_end(&world, &mut [&mut two, &mut three]).await;
 }
