@@ -321,6 +321,11 @@ mod tests {
             all
         }
 
+        /// What lies there, whatever the generation of before is called.
+        fn names(&self) -> Vec<String> {
+            self.all().into_iter().map(|(name, _)| name.replace(&CaVault::folder(self.old), "before")).collect()
+        }
+
         fn content(&self, name: &str) -> Vec<u8> {
             fs::read(self.dir.path().join(name)).unwrap()
         }
@@ -379,7 +384,7 @@ mod tests {
         let ended = {
             let scene = Scene::new(true);
             scene.vault.settle(scene.old).unwrap();
-            scene.all().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            scene.names()
         };
         for crash in 0..=BROUGHT.len() + BROUGHT_OF_ROOT.len() {
             let scene = Scene::new(true);
@@ -390,7 +395,7 @@ mod tests {
                 copy(&scene.vault.next(name), &scene.vault.0.file(name)).unwrap();
             }
             scene.vault.go_on_settling().unwrap();
-            assert_eq!(scene.all().into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ended, "{crash}");
+            assert_eq!(scene.names(), ended, "{crash}");
             assert_eq!(scene.content("ca/issuing.key"), new_key, "{crash}");
             assert_eq!(scene.content(&format!("{}/issuing.key", CaVault::folder(scene.old))), old_key, "{crash}");
         }
