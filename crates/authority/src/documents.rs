@@ -8,7 +8,7 @@ use std::{
 use member::{Believed, Holdings, record};
 use pki::{
     Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, RevocationReason,
-    RevokedCertificate, Root, Urls,
+    RevokedCertificate, Root, Urls, next_number,
 };
 use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
 use topology::{HeldTopology, SignedTopology};
@@ -17,6 +17,7 @@ use web::control::{Update, UserRecord};
 use crate::{
     Fault,
     generation::{Generation, Lister, Signs},
+    lists::{SignedLists, Unsigned},
 };
 
 /// How long a bundle counts: a member that cannot be told for so long takes none that is older.
@@ -25,12 +26,10 @@ const BUNDLE_VALIDITY: Duration = Duration::from_hours(30 * 24);
 const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
 /// How long a topology counts, unless a newer one is published.
 const TOPOLOGY_VALIDITY: Duration = Duration::from_hours(365 * 24);
-/// How old a revocation list becomes before it is signed anew. What it says must be known for the next days (RFC 5280 §5.1.2.5).
-pub(crate) const LIST_AGE_MAX: Duration = Duration::from_hours(1);
-/// A root signs its list anew when half of its life is over: its key may have to be fetched from a safe.
-const ROOT_LIST_AGE_PART: u32 = 2;
 /// How far back a signed version is looked for.
 const HISTORY_LOOKED_AT: usize = 16;
+/// How much of the document signer's life is left when another one takes its place, as a part.
+const SIGNER_LEFT_PART: u32 = 3;
 /// How often members that are not told ask.
 const REFRESH: Duration = Duration::from_mins(5);
 
@@ -41,7 +40,7 @@ pub struct Ca {
     active: Arc<Generation>,
     /// Who is believed besides, while one replaces the other.
     other: Option<Arc<Generation>>,
-    signer: Arc<DocumentSigner>,
+    pub(crate) signer: Arc<DocumentSigner>,
     urls: Option<Urls>,
 }
 
@@ -50,6 +49,11 @@ impl Ca {
     #[must_use]
     pub fn new(authority: pki::Authority, root: Option<Root>, signer: DocumentSigner, urls: Option<Urls>) -> Self {
         Self { active: Arc::new(Generation::new(authority, root)), other: None, signer: Arc::new(signer), urls }
+    }
+
+    /// The same, with another one who signs topology and trust bundle.
+    pub(crate) fn signed_by(&self, signer: DocumentSigner) -> Self {
+        Self { signer: Arc::new(signer), ..self.clone() }
     }
 
     /// The certificates of the generation that issues.
@@ -92,7 +96,7 @@ impl Ca {
     pub(crate) async fn sign_list(store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
         let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
         let revoked: Vec<RevokedCertificate> = store.revoked(Some(&facts.subject), now).await?.into_iter().map(entry).collect();
-        let number = store.list(&lister.key()).await?.map_or(1, |list| list.number + 1);
+        let number = next_number(store.list(&lister.key()).await?.map(|list| list.number), now);
         let der = match lister.signs {
             Signs::Issuing(ca) => ca.revocation_list(&revoked, number, now)?,
             Signs::Root(Some(root)) => root.revocation_list(&revoked, number, now)?,
@@ -110,23 +114,39 @@ impl Ca {
         Ok(Some(der))
     }
 
-    /// Signs what is due: lists that are older than they should become.
-    pub(crate) async fn sign_due_lists(&self, store: &Embedded, now: SystemTime) -> Result<Vec<Vec<u8>>, Fault> {
-        let mut signed = Vec::new();
+    /// Signs what is due: lists that are older than they should become, and those that do not tell a revocation. Each CA by
+    /// itself: one whose key is away keeps no other from signing.
+    pub(crate) async fn sign_due_lists(&self, store: &Embedded, now: SystemTime) -> SignedLists {
+        let mut signed = SignedLists::default();
         for lister in self.listers() {
-            let due = match store.list(&lister.key()).await? {
-                None => true,
-                Some(list) => now >= list_due(&list, lister.kind().is_none()),
-            };
-            if due && let Some(der) = Self::sign_list(store, &lister, now).await? {
-                signed.push(der);
+            // What cannot be known counts as owed.
+            let owed = lister.owed(store, now).await.map(|owed| !owed.is_empty());
+            let is_owed = owed.as_ref().map_or(true, |owed| *owed);
+            let done =
+                async { if owed? || lister.is_old(store, now).await? { Self::sign_list(store, &lister, now).await } else { Ok(None) } };
+            match done.await {
+                Ok(der) => signed.lists.extend(der),
+                Err(fault) => signed.failed.push(Unsigned { issuer: lister.key(), is_owed, fault }),
             }
         }
+        signed
+    }
+
+    /// Whether another document signer is to take the place of this one.
+    #[must_use]
+    pub fn is_signer_due(signer: &DocumentSigner, now: SystemTime) -> bool {
+        now + pki::DOCUMENT_SIGNER_VALIDITY / SIGNER_LEFT_PART >= signer.not_after()
+    }
+
+    /// The trust bundle after `held`, signed and stored.
+    async fn publish_bundle(&self, store: &Embedded, held: Option<&HeldBundle>, now: SystemTime) -> Result<String, Fault> {
+        let (signed, sequence) = self.sign_bundle(store, held, now).await?;
+        store.publish_bundle(&signed, sequence, now).await?;
         Ok(signed)
     }
 
-    /// The trust bundle after `held`, signed; stored before it is given out.
-    pub(crate) async fn sign_bundle(&self, store: &Embedded, held: Option<&HeldBundle>, now: SystemTime) -> Result<String, Fault> {
+    /// The trust bundle after `held`, signed, and its number. To be stored before it is given out.
+    pub(crate) async fn sign_bundle(&self, store: &Embedded, held: Option<&HeldBundle>, now: SystemTime) -> Result<(String, u64), Fault> {
         let mut lists = Vec::new();
         for lister in self.listers() {
             let number = store.list(&lister.key()).await?.map_or(0, |list| list.number);
@@ -134,7 +154,7 @@ impl Ca {
             lists.push(ListPlace { issuer: Fingerprint::of(lister.certificate), url, number });
         }
         let bundle = Bundle {
-            sequence: held.map_or(1, |held| held.sequence + 1),
+            sequence: next_number(held.map(|held| held.sequence), now),
             previous: held.map(|held| held.digest),
             issued_at: now,
             valid_until: now + BUNDLE_VALIDITY,
@@ -144,9 +164,7 @@ impl Ca {
             lists,
             partners: Vec::new(),
         };
-        let signed = self.signer.sign(DocumentKind::Bundle, &bundle.to_payload()?)?;
-        store.publish_bundle(&signed, bundle.sequence, now).await?;
-        Ok(signed)
+        Ok((self.signer.sign(DocumentKind::Bundle, &bundle.to_payload()?)?, bundle.sequence))
     }
 
     /// A topology, signed to follow the one held.
@@ -166,12 +184,6 @@ impl Ca {
         }
         Ok(())
     }
-}
-
-/// When a list is to be signed anew.
-fn list_due(list: &store::RevocationList, is_root: bool) -> SystemTime {
-    let life = list.next_update.duration_since(list.this_update).unwrap_or_default();
-    list.this_update + if is_root { life / ROOT_LIST_AGE_PART } else { LIST_AGE_MAX.min(life / 2) }
 }
 
 fn entry(revocation: store::Revocation) -> RevokedCertificate {
@@ -204,7 +216,8 @@ impl Prepared {
     /// # Errors
     /// The store, or a document that cannot be signed.
     pub async fn prepare(ca: Ca, store: &Embedded, own: &Fqdn, domain: &str, now: SystemTime) -> Result<Self, Fault> {
-        ca.sign_due_lists(store, now).await?;
+        // Whether those of before are good enough is seen below.
+        ca.sign_due_lists(store, now).await.tell();
         // Lists of CAs of before stay in the store, and say nothing any more.
         let listers: Vec<String> = ca.listers().iter().map(Lister::key).collect();
         let kept = store.lists().await?.into_iter().filter(|list| listers.contains(&list.issuer));
@@ -230,7 +243,7 @@ pub async fn tell_users(holdings: &mut Holdings, store: &Embedded, own: &Fqdn, d
 }
 
 async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<String, Fault> {
-    let Some(held) = store.bundle().await? else { return ca.sign_bundle(store, None, now).await };
+    let Some(held) = store.bundle().await? else { return ca.publish_bundle(store, None, now).await };
     let root = Fingerprint::of(ca.authority().root());
     // What cannot be read any more (another root, a signer that ended) is followed by a new one all the same.
     let read = Bundle::read_pinned(&held.signed, root, now);
@@ -240,14 +253,14 @@ async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<Stri
             if is_young && bundle.issuing == ca.issuing() && bundle.roots == ca.roots() {
                 Ok(held.signed)
             } else {
-                ca.sign_bundle(store, Some(&link), now).await
+                ca.publish_bundle(store, Some(&link), now).await
             }
         }
         Err(_) => {
             // Members link by what the bundle says, not by how it was signed.
             let unreadable = HeldBundle { sequence: held.sequence, digest: Fingerprint::of(held.signed.as_bytes()) };
             let link = HeldBundle::unchecked(&held.signed).unwrap_or(unreadable);
-            ca.sign_bundle(store, Some(&link), now).await
+            ca.publish_bundle(store, Some(&link), now).await
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn};
+use pki::{CertificateDer, CertificateRequest, Fqdn};
 use store::{
     Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount, Reason,
 };
@@ -27,9 +27,9 @@ use crate::{
     revoke::{Holder, STANDING_MAX},
 };
 
-/// How many certificates may be issued and not fetched at a time. Then all these claims are forgotten, and their tickets stay open
-/// until they end.
-const UNFETCHED_MAX: usize = 4096;
+/// On whose word a certificate was issued, as the ledger has it: a ticket, or an account.
+const TICKET: &str = "ticket ";
+const ACCOUNT: &str = "account ";
 
 type Outcome<T> = Result<T, Fault>;
 
@@ -84,7 +84,7 @@ impl Authority {
         if SystemTime::now() >= kept.expires { Err(Fault::TicketExpired { at: kept.expires }) } else { Ok(kept) }
     }
 
-    /// Whom the applicant stands for, and which ticket burns when its certificate is fetched.
+    /// Whom the applicant stands for, and on whose word.
     async fn standing_of(&self, applicant: &Applicant) -> Outcome<Standing> {
         match applicant {
             Applicant::Account(id) => {
@@ -93,13 +93,13 @@ impl Authority {
                     AccountStatus::Valid => {}
                     AccountStatus::Deactivated => return Err(Fault::AccountClosed { member: kept.server }),
                 }
-                Ok(Standing { member: kept.server, ticket: Some(kept.kid), by: format!("account {}", kept.id) })
+                Ok(Standing { member: kept.server, by: format!("{ACCOUNT}{}", kept.id) })
             }
             Applicant::Ticket(id) => {
                 let kept = self.open_ticket(id).await?;
-                Ok(Standing { by: format!("ticket {}", kept.kid), member: kept.server, ticket: Some(kept.kid) })
+                Ok(Standing { member: kept.server, by: format!("{TICKET}{}", kept.kid) })
             }
-            Applicant::Member(member) => Ok(Standing { member: member.clone(), ticket: None, by: format!("certificate of {member}") }),
+            Applicant::Member(member) => Ok(Standing { member: member.clone(), by: format!("certificate of {member}") }),
         }
     }
 
@@ -128,29 +128,17 @@ impl Authority {
         }
         let asked = Asked { by: Some(standing.by), request_sha256: Some(*request.fingerprint().as_bytes()) };
         let actor = Actor::Member(standing.member.clone());
-        let chain = self.issue_for(&change, &standing.member, &request, asked, actor).await.map_err(|fault| match fault {
+        self.issue_for(&change, &standing.member, &request, asked, actor).await.map_err(|fault| match fault {
             crate::Fault::NoSuchServer(member) => Fault::NotInTopology { member },
             crate::Fault::TooManyCertificates { wait, .. } => Fault::TooMany { wait },
             fault => unavailable(fault),
-        })?;
-        if let (Some(ticket), Some(leaf)) = (standing.ticket, chain.first()) {
-            self.remember_unfetched(Fingerprint::of(leaf), ticket);
-        }
-        Ok(chain)
+        })
     }
 
     /// Who renews by its certificate has one: a request may have been on its way when it was revoked.
     async fn check_not_revoked(&self, member: &Fqdn) -> Outcome<()> {
         let standing = self.standing(&Holder::Server(member.clone()), SystemTime::now()).await.map_err(unavailable)?;
         if standing.is_empty() { Err(Fault::MemberRevoked { member: member.clone() }) } else { Ok(()) }
-    }
-
-    fn remember_unfetched(&self, certificate: Fingerprint, ticket: String) {
-        let mut unfetched = self.unfetched();
-        if unfetched.len() >= UNFETCHED_MAX {
-            unfetched.clear();
-        }
-        unfetched.insert(certificate, ticket);
     }
 
     async fn check_room(&self, server: &Fqdn, now: SystemTime) -> Result<(), crate::Fault> {
@@ -204,18 +192,36 @@ impl Authority {
         self.find_account(&AccountId::parse(&made.to_string()).map_err(unavailable)?).await.and_then(|kept| account(&kept))
     }
 
-    async fn burn_for(&self, certificate: Fingerprint) {
-        let Some(kid) = self.unfetched().get(&certificate).cloned() else { return };
-        let burnt = self.store.burn(&kid, SystemTime::now()).await;
-        if matches!(burnt, Ok(_) | Err(store::Error::TicketSpent { .. })) {
-            self.unfetched().remove(&certificate);
+    /// Burns what a certificate was issued for, before anybody gets it: a ticket is good for one. On whose word it was issued is
+    /// in the ledger, so this holds however many were issued meanwhile, and after a restart.
+    async fn hand_over(&self, leaf: &CertificateDer<'_>) -> Outcome<()> {
+        let _change = self.changing.lock().await;
+        let facts = pki::facts(leaf).ok_or(Fault::ForeignCertificate)?;
+        let issued = self.store.certificate(&facts.serial).await.map_err(unavailable)?.ok_or(Fault::ForeignCertificate)?;
+        let by = issued.asked.by.unwrap_or_default();
+        if let Some(kid) = by.strip_prefix(TICKET) {
+            self.open_ticket(&TicketId::parse(kid).map_err(unavailable)?).await?;
+            let burnt = self.burn(kid).await?;
+            // Were an account of before, or one that was opened with the same ticket, to count on, the ticket would be good twice.
+            self.store.deactivate_accounts_of(&burnt.server, SystemTime::now()).await.map_err(unavailable)?;
+        } else if let Some(id) = by.strip_prefix(ACCOUNT) {
+            let account = self.find_account(&AccountId::parse(id).map_err(unavailable)?).await?;
+            if account.status != AccountStatus::Valid {
+                return Err(Fault::AccountClosed { member: account.server });
+            }
+            // After the first one its ticket is burnt, and it goes on by itself.
+            let kept = self.store.enrolment(&account.kid).await.map_err(unavailable)?;
+            if kept.is_some_and(|ticket| ticket.is_open(SystemTime::now())) {
+                self.burn(&account.kid).await?;
+            }
         }
-        match burnt {
-            Ok(burnt) => tracing::info!(server = %burnt.server, "the ticket is burnt: its certificate was fetched"),
-            // A renewal by account: its ticket burnt long ago.
-            Err(store::Error::TicketSpent { .. }) => {}
-            Err(error) => tracing::error!(%error, "a ticket that was used could not be burnt"),
-        }
+        Ok(())
+    }
+
+    async fn burn(&self, kid: &str) -> Outcome<KeptTicket> {
+        let burnt = self.store.burn(kid, SystemTime::now()).await.map_err(unavailable)?;
+        tracing::info!(server = %burnt.server, "the ticket is burnt: its certificate is fetched");
+        Ok(burnt)
     }
 
     async fn revoke_asked(&self, by: &Revoker, der: &CertificateDer<'static>, reason: u8) -> Outcome<()> {
@@ -240,7 +246,10 @@ impl Authority {
             5 => Reason::CessationOfOperation,
             _ => Reason::Unspecified,
         };
-        self.revoke_own(&kept, reason, Actor::Member(owner)).await.map_err(unavailable)
+        self.revoke_own(&kept, reason, Actor::Member(owner)).await.map_err(|fault| match fault {
+            crate::Fault::Own(_) => Fault::NotYourCertificate,
+            fault => unavailable(fault),
+        })
     }
 
     /// RFC 9773 §4.2: around half of the life; at once when the topology gives other names by now, or it was revoked.
@@ -265,7 +274,6 @@ impl Authority {
 /// For whom, and on whose word.
 struct Standing {
     member: Fqdn,
-    ticket: Option<String>,
     by: String,
 }
 
@@ -327,8 +335,8 @@ impl Enrolment for Authority {
         Box::pin(async move { self.issue_to(&applicant, &request).await })
     }
 
-    fn fetched(&self, certificate: Fingerprint) -> Answer<'_, ()> {
-        Box::pin(self.burn_for(certificate))
+    fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Outcome<()>> {
+        Box::pin(async move { self.hand_over(&leaf).await })
     }
 
     fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Outcome<()>> {

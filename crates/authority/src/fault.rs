@@ -120,6 +120,12 @@ pub enum Fault {
     /// No certificate bears the name.
     #[error("there is no certificate of {0} that counts and was not revoked: verbund cert list shows those there are")]
     NoCertificate(String),
+    /// In the ledger, and in no list.
+    #[error(
+        "it is revoked, but no revocation list could be signed that says so, and it is believed until one is: {0}; the authority tries \
+         again by itself, and at once when the command is given again"
+    )]
+    NotTold(Box<Fault>),
     /// A text that is no name of a server, of a user, or a serial number.
     #[error("{0:?} is no name of a server, no user and no serial number")]
     NoName(String),
@@ -135,9 +141,11 @@ pub enum Fault {
     /// A bundle could not be made.
     #[error(transparent)]
     Bundle(#[from] pki::BundleFault),
-    /// What is to be published would be refused wherever it comes.
-    #[error("members would not take this topology: {0}")]
-    MembersRefuse(#[source] member::Refused),
+    /// What was signed would be believed by nobody.
+    #[error(
+        "what was signed here would be refused by every member, so it was not published: {0}; look at this machine's clock and at the CA"
+    )]
+    NotSigned(member::Refused),
     /// What was published was not put into force here.
     #[error("it was published, but this server itself did not take it: {0}")]
     NotInForce(#[from] member::Refused),

@@ -4,12 +4,14 @@
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
 mod control;
+mod copy;
 mod documents;
 mod enrolment;
 mod fault;
 mod generation;
 mod hub;
 mod inquiries;
+mod lists;
 mod publish;
 mod published;
 mod revoke;
@@ -18,18 +20,18 @@ mod upkeep;
 mod users;
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use member::Member;
-use pki::{Fingerprint, Fqdn};
+use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
 use tokio::sync::Mutex as AsyncMutex;
 
+pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
 pub use fault::Fault;
 pub use generation::Generation;
@@ -69,8 +71,8 @@ pub struct Authority {
     inquiries: Inquiries,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
-    /// Which ticket a certificate that was issued and not fetched yet was issued for.
-    unfetched: Mutex<HashMap<Fingerprint, String>>,
+    /// What was due and could not be done.
+    troubles: Mutex<Vec<String>>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -87,7 +89,7 @@ impl Authority {
             hub: Hub::new(),
             inquiries: Inquiries::default(),
             changing: AsyncMutex::new(()),
-            unfetched: Mutex::default(),
+            troubles: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })
@@ -109,10 +111,6 @@ impl Authority {
     #[must_use]
     pub fn store(&self) -> &Embedded {
         &self.store
-    }
-
-    fn unfetched(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, String>> {
-        self.unfetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those who have to put changes into force: every listed member that has joined and was not cut off since.

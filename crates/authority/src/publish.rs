@@ -8,12 +8,12 @@ use std::{
 
 use member::Holdings;
 use pki::Fqdn;
-use store::{Actor, Directory as _, Members as _, TopologyStore as _, Version};
+use store::{Actor, Bundles as _, Directory as _, Members as _, TopologyStore as _, Version};
 use tokio::sync::MutexGuard;
 use topology::Topology;
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, documents};
+use crate::{Authority, Fault, Spread, copy, documents, revoke::Holder};
 
 /// The right to change something, held by one at a time.
 pub(crate) type Change<'a> = MutexGuard<'a, ()>;
@@ -25,8 +25,11 @@ impl Authority {
     /// It has faults, its version is not the next, it lies outside the CA's domains, or users would lose their home. Nothing
     /// changed then.
     pub async fn publish(&self, document: &str) -> Result<Spread, Fault> {
+        let began = Instant::now();
         let change = self.changing.lock().await;
-        self.publish_in(&change, document, Actor::Administrator("socket".into())).await
+        let version = self.publish_quietly(&change, document, Actor::Administrator("socket".into())).await?;
+        drop(change);
+        self.spread_version(version, began).await
     }
 
     /// Why this text could not be published now, all of it; nothing if it could. Nothing is changed.
@@ -46,16 +49,15 @@ impl Authority {
         Ok(self.sign(document, SystemTime::now()).err().into_iter().collect())
     }
 
-    /// The same for whoever has the right already, and waits for members.
-    pub(crate) async fn publish_in(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<Spread, Fault> {
-        let began = Instant::now();
-        let version = self.publish_quietly(change, document, actor).await?;
+    /// Waits until members have this version in force. Whoever waits holds nothing that others need: one of those waited for may
+    /// have to come back first.
+    pub(crate) async fn spread_version(&self, version: u64, began: Instant) -> Result<Spread, Fault> {
         let members = self.joined().await?;
         let spread = self.spread(&members, began, |in_force| in_force.topology >= version).await;
         Ok(Spread { version: Some(version), ..spread })
     }
 
-    /// The same without waiting.
+    /// Publishes without waiting for members.
     pub(crate) async fn publish_quietly(&self, change: &Change<'_>, document: &str, actor: Actor) -> Result<u64, Fault> {
         let now = SystemTime::now();
         let topology = Topology::parse(document)?;
@@ -63,25 +65,47 @@ impl Authority {
             return Err(obstacle);
         }
         let before = Arc::clone(self.member.holdings().topology());
-        let signed = self.sign(document, now)?;
+        let (signed, update) = self.sign(document, now)?;
         let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
         self.store.acting_as(actor.clone()).publish(document, Some(&signed), version, expect, now).await?;
-        let update = Update::Topology { document: signed };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
+        self.put_into_force(update, now).await?;
         tracing::info!(version = version.0, "topology published");
+        let before_document = self.store.at(Version(before.version())).await?.map(|published| published.document);
+        copy::show(&self.copy, document, before_document.as_deref());
         self.follow(change, &before, &topology, actor, now).await?;
-        self.show(document);
         Ok(version.0)
     }
 
+    /// Whether what was signed will be believed, by the rules of every member. Asked before it is stored: what is stored and
+    /// taken by nobody stands in the way of everything after it.
+    pub(crate) fn would_take(&self, update: &Update, now: SystemTime) -> Result<(), Fault> {
+        let mut holdings = Holdings::clone(&self.member.holdings());
+        holdings.take(update, now).map(drop).map_err(Fault::NotSigned)
+    }
+
+    /// Here, then at members.
+    pub(crate) async fn put_into_force(&self, update: Update, now: SystemTime) -> Result<(), Fault> {
+        self.member.take(&update, now).await?;
+        self.hub.broadcast(update);
+        Ok(())
+    }
+
+    /// Puts the topology that is stored into force where that failed after it was stored.
+    pub(crate) async fn catch_up(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+        let Some(stored) = self.store.current().await? else { return Ok(()) };
+        let before = Arc::clone(self.member.holdings().topology());
+        let Some(signed) = stored.signed.filter(|_| stored.version.0 > before.version()) else { return Ok(()) };
+        self.put_into_force(Update::Topology { document: signed }, now).await?;
+        let after = Arc::clone(self.member.holdings().topology());
+        self.follow(change, &before, &after, Actor::Server, now).await
+    }
+
     /// A topology, signed to follow the one in force, once a member that holds what we hold would take it (row N29).
-    fn sign(&self, document: &str, now: SystemTime) -> Result<String, Fault> {
-        let held = self.member.holdings();
-        let signed = self.ca().sign_topology(document, Some(held.held_topology()), now)?;
-        let mut any_member = Holdings::clone(&held);
-        any_member.take(&Update::Topology { document: signed.clone() }, now).map_err(Fault::MembersRefuse)?;
-        Ok(signed)
+    fn sign(&self, document: &str, now: SystemTime) -> Result<(String, Update), Fault> {
+        let signed = self.ca().sign_topology(document, Some(self.member.holdings().held_topology()), now)?;
+        let update = Update::Topology { document: signed.clone() };
+        self.would_take(&update, now)?;
+        Ok((signed, update))
     }
 
     async fn obstacles(&self, topology: &Topology) -> Result<Vec<Fault>, Fault> {
@@ -116,8 +140,7 @@ impl Authority {
     /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
     async fn follow(&self, change: &Change<'_>, before: &Topology, after: &Topology, actor: Actor, now: SystemTime) -> Result<(), Fault> {
         for gone in before.servers().map(topology::Server::fqdn).filter(|name| after.server(name).is_none()) {
-            self.forget(gone, now).await?;
-            self.take_back_all_of(change, gone, actor.clone(), now).await?;
+            self.forget(change, gone, actor.clone(), now).await?;
         }
         for server in after.members().filter(|server| server.fqdn() != self.member.name()) {
             let name = server.fqdn();
@@ -132,10 +155,11 @@ impl Authority {
         Ok(())
     }
 
-    /// A server that is listed no more can neither join nor renew, and hears nothing.
-    async fn forget(&self, server: &Fqdn, now: SystemTime) -> Result<(), Fault> {
+    /// A server that is listed no more can neither join nor renew, is believed by nobody, and hears nothing.
+    pub(crate) async fn forget(&self, change: &Change<'_>, server: &Fqdn, actor: Actor, now: SystemTime) -> Result<(), Fault> {
         self.close_enrolments(server, now).await?;
         self.hub.close(server);
+        self.take_back_all_of(change, &Holder::Server(server.clone()), actor, now).await?;
         Ok(self.store.forget_member(server).await?)
     }
 
@@ -145,23 +169,14 @@ impl Authority {
         Ok(Update::Users { revision, from_scratch: true, more: false, put: records, gone: Vec::new() })
     }
 
-    /// The administrator's file shows what is in force. It is a copy: what counts is stored.
-    fn show(&self, document: &str) {
-        let beside = self.copy.with_added_extension("new");
-        let written = std::fs::write(&beside, document).and_then(|()| std::fs::rename(&beside, &self.copy));
-        if let Err(error) = written {
-            tracing::warn!(path = %self.copy.display(), %error, "the file does not show the topology in force; verbund topology show does");
-        }
-    }
-
     /// A newer trust bundle: signed, put into force here, told to members.
     pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let held = *self.member.holdings().held_bundle();
-        let signed = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
-        let update = Update::Bundle { document: signed };
-        self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
-        Ok(())
+        let (signed, sequence) = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
+        let update = Update::Bundle { document: signed.clone() };
+        self.would_take(&update, now)?;
+        self.store.publish_bundle(&signed, sequence, now).await?;
+        self.put_into_force(update, now).await
     }
 
     /// Everything published so far, the newest first.

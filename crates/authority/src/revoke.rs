@@ -7,7 +7,7 @@ use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
 
-use crate::{Authority, Ca, Fault, Spread, publish::Change};
+use crate::{Authority, Fault, Spread, lists::SignedLists, publish::Change};
 
 /// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
 /// renews in time holds two or three.
@@ -25,6 +25,16 @@ pub(crate) enum Holder {
 }
 
 impl Holder {
+    /// Whether this is a certificate of theirs. A pool's name stands in its servers' certificates too: meant is who has it first.
+    fn holds(&self, certificate: &store::Issued) -> bool {
+        match (self, certificate.role) {
+            (Self::Server(server), store::Role::Server) => certificate.names.first().is_some_and(|first| first == server.as_str()),
+            (Self::User(uri), store::Role::User) => certificate.names.iter().any(|name| name.eq_ignore_ascii_case(uri)),
+            (Self::Certificate(serial), store::Role::Server | store::Role::User) => certificate.serial == *serial,
+            (Self::Server(_) | Self::User(_) | Self::Certificate(_), _) => false,
+        }
+    }
+
     fn parse(text: &str, domain: &str) -> Result<Self, Fault> {
         let fault = || Fault::NoName(text.to_owned());
         let plain = text.strip_prefix("sip:").unwrap_or(text);
@@ -54,28 +64,26 @@ fn serial(text: &str) -> Option<Serial> {
 
 impl Authority {
     /// Revokes every certificate of a server, of a user, or one by its serial number; a server's tickets and accounts go with
-    /// them. Returns when every member has cut what was open, or patience ended.
+    /// them. Returns when every member has cut what was open, or patience ended. Once more where no list could be signed: then
+    /// the list is what is made up for.
     ///
     /// # Errors
-    /// Nobody of that name, nothing to revoke, or it is the authority's own.
+    /// Nobody of that name, nothing to revoke, or it is the authority's own; or it is revoked, and no list says so yet.
     pub async fn revoke(&self, name: &str) -> Result<Spread, Fault> {
-        let _change = self.changing.lock().await;
         let (began, now) = (Instant::now(), SystemTime::now());
         let holder = Holder::parse(name, &self.domain)?;
-        if let Holder::Server(server) = &holder
-            && server == self.member.name()
-        {
-            return Err(Fault::Own(server.clone()));
-        }
-        let certificates = self.standing(&holder, now).await?;
+        let change = self.changing.lock().await;
+        let certificates = self.to_revoke(&holder, now).await?;
         if certificates.is_empty() {
             return Err(Fault::NoCertificate(name.to_owned()));
         }
         if let Holder::Server(server) = &holder {
             self.close_enrolments(server, now).await?;
         }
-        self.take_back(&certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
+        self.take_back(&change, &certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
         let wanted = self.member.in_force().borrow().lists.clone();
+        // Whoever comes back, joins or renews while members are waited for must not have to wait with us.
+        drop(change);
         let has_them = |in_force: &web::control::InForce| {
             wanted.iter().all(|list| in_force.lists.iter().any(|held| held.issuer == list.issuer && held.number >= list.number))
         };
@@ -85,35 +93,51 @@ impl Authority {
         Ok(Spread { revoked, ..spread })
     }
 
+    /// What revoking this holder is about: what counts, or else what was revoked and no list tells.
+    async fn to_revoke(&self, holder: &Holder, now: SystemTime) -> Result<Vec<store::Issued>, Fault> {
+        if let Holder::Server(server) = holder {
+            self.check_not_own(server)?;
+        }
+        let standing = self.standing(holder, now).await?;
+        standing.iter().filter_map(server_of).try_for_each(|server| self.check_not_own(&server))?;
+        if standing.is_empty() { self.owed_of(holder, now).await } else { Ok(standing) }
+    }
+
+    /// Nobody would believe the authority any more, nor what it signs.
+    fn check_not_own(&self, server: &Fqdn) -> Result<(), Fault> {
+        if server == self.member.name() { Err(Fault::Own(server.clone())) } else { Ok(()) }
+    }
+
+    /// The certificates of a holder that were revoked while no list could be signed that says so.
+    async fn owed_of(&self, holder: &Holder, now: SystemTime) -> Result<Vec<store::Issued>, Fault> {
+        let mut owed = Vec::new();
+        for lister in self.ca().listers() {
+            for serial in lister.owed(&self.store, now).await? {
+                owed.extend(self.store.certificate(&serial).await?.filter(|certificate| holder.holds(certificate)));
+            }
+        }
+        Ok(owed)
+    }
+
     /// The certificates of a holder that count and were not revoked yet.
     pub(crate) async fn standing(&self, holder: &Holder, now: SystemTime) -> Result<Vec<store::Issued>, Fault> {
         let found = match holder {
-            Holder::Server(server) => {
-                let all = self.store.standing_of(server.as_str(), now, CERTIFICATES_MAX).await?;
-                // A pool's name stands in its members' certificates too: meant is who has it first.
-                all.into_iter().filter(|certificate| certificate.names.first().is_some_and(|first| first == server.as_str())).collect()
-            }
+            Holder::Server(server) => self.store.standing_of(server.as_str(), now, CERTIFICATES_MAX).await?,
             Holder::User(uri) => self.store.standing_of(uri, now, CERTIFICATES_MAX).await?,
             Holder::Certificate(serial) if self.store.revocation(serial).await?.is_none() => {
                 self.store.certificate(serial).await?.into_iter().collect()
             }
             Holder::Certificate(_) => Vec::new(),
         };
-        let is_leaf = |certificate: &store::Issued| matches!(certificate.role, store::Role::Server | store::Role::User);
-        Ok(found.into_iter().filter(is_leaf).collect())
+        Ok(found.into_iter().filter(|certificate| holder.holds(certificate)).collect())
     }
 
-    async fn publish_lists_of(&self, certificates: &[store::Issued], now: SystemTime) -> Result<(), Fault> {
-        let mut lists = Vec::new();
-        let ca = self.ca();
-        for lister in ca.listers() {
-            let subject = pki::facts(lister.certificate).map(|facts| facts.subject);
-            let concerned = certificates.iter().any(|certificate| Some(&certificate.issuer) == subject.as_ref());
-            if concerned && lister.kind().is_some() {
-                lists.extend(Ca::sign_list(&self.store, &lister, now).await?);
-            }
-        }
-        self.publish_lists(lists, now).await
+    /// Signs every list that is due and puts it into force, here and at members. What could not be signed keeps back no other.
+    pub(crate) async fn publish_due_lists(&self, _change: &Change<'_>, now: SystemTime) -> Result<SignedLists, Fault> {
+        let mut signed = self.ca().sign_due_lists(&self.store, now).await;
+        signed.tell();
+        self.publish_lists(std::mem::take(&mut signed.lists), now).await?;
+        Ok(signed)
     }
 
     /// Puts lists into force here, then tells members.
@@ -128,18 +152,32 @@ impl Authority {
 
     /// A certificate that its own holder gives up (RFC 8555 §7.6).
     pub(crate) async fn revoke_own(&self, certificate: &store::Issued, reason: Reason, by: Actor) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
-        self.take_back(std::slice::from_ref(certificate), reason, by, SystemTime::now()).await
+        if let Some(server) = server_of(certificate) {
+            self.check_not_own(&server)?;
+        }
+        let change = self.changing.lock().await;
+        self.take_back(&change, std::slice::from_ref(certificate), reason, by, SystemTime::now()).await
     }
 
-    /// A server that leaves the topology leaves nothing behind: were its name listed again, whoever kept the old key would be
+    /// Who leaves leaves nothing behind: were a server listed again, or a user made again, whoever kept the old key would be
     /// trusted with it.
-    pub(crate) async fn take_back_all_of(&self, _change: &Change<'_>, server: &Fqdn, by: Actor, now: SystemTime) -> Result<(), Fault> {
-        let certificates = self.standing(&Holder::Server(server.clone()), now).await?;
-        self.take_back(&certificates, Reason::CessationOfOperation, by, now).await
+    pub(crate) async fn take_back_all_of(&self, change: &Change<'_>, holder: &Holder, by: Actor, now: SystemTime) -> Result<(), Fault> {
+        let certificates = self.standing(holder, now).await?;
+        self.take_back(change, &certificates, Reason::CessationOfOperation, by, now).await
     }
 
-    async fn take_back(&self, certificates: &[store::Issued], reason: Reason, by: Actor, now: SystemTime) -> Result<(), Fault> {
+    /// Into the ledger, then into a list: what is in the ledger is owed until a list tells it.
+    async fn take_back(
+        &self,
+        change: &Change<'_>,
+        certificates: &[store::Issued],
+        reason: Reason,
+        by: Actor,
+        now: SystemTime,
+    ) -> Result<(), Fault> {
+        if certificates.is_empty() {
+            return Ok(());
+        }
         let store = self.store.acting_as(by);
         for certificate in certificates {
             let revoked = store.revoke(&certificate.serial, reason, now).await;
@@ -147,8 +185,14 @@ impl Authority {
             self.inquiries.forget();
             revoked?;
         }
-        self.publish_lists_of(certificates, now).await
+        self.publish_due_lists(change, now).await?.told()
     }
+}
+
+/// The server whose certificate it is.
+fn server_of(certificate: &store::Issued) -> Option<Fqdn> {
+    let first = certificate.names.first().filter(|_| certificate.role == store::Role::Server)?;
+    Fqdn::parse(first).ok()
 }
 
 #[cfg(test)]

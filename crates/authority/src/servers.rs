@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use member::JoinString;
@@ -133,9 +133,12 @@ impl Authority {
     /// # Errors
     /// It is not listed, it is the authority, or others depend on it.
     pub async fn remove_server(&self, name: &Fqdn) -> Result<Spread, Fault> {
+        let began = Instant::now();
         let change = self.changing.lock().await;
         let text = edit::remove_server(&self.document().await?, name)?;
-        self.publish_in(&change, &text, Actor::Administrator("socket".into())).await
+        let version = self.publish_quietly(&change, &text, Actor::Administrator("socket".into())).await?;
+        drop(change);
+        self.spread_version(version, began).await
     }
 
     /// No ticket or account of this server counts any more.

@@ -330,7 +330,7 @@ impl RootRegister {
     /// Signs the root's next revocation list.
     pub fn next_list(&mut self, root: &Root, now: SystemTime) -> Result<Vec<u8>, CeremonyFault> {
         self.check_root(root)?;
-        let number = self.list_number + 1;
+        let number = crate::next_number(Some(self.list_number), now);
         let list = root.revocation_list(&self.revoked, number, now)?;
         self.list_number = number;
         Ok(list)

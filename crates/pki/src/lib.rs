@@ -46,7 +46,7 @@ pub use bundle::{
 pub use ceremony::{CEREMONY_BYTES_MAX, CeremonyFault, IssuedCa, IssuingRequest, RootRegister};
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
-    revocation_lists_from, sign_revocation_list,
+    next_number, revocation_lists_from, sign_revocation_list,
 };
 pub use csr::{CertificateRequest, REQUEST_BYTES_MAX, REQUEST_NAMES_MAX, RequestFault, certificate_request, certificate_request_pem};
 pub use delegation::{is_signature_of, speaks_for};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::Result;
 
@@ -19,13 +19,6 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// The number for the next list or bundle after `last`: the seconds since 1970, or one more than the last where that is
-/// not above it. So an authority that was restored from an old backup does not give numbers that members have passed.
-pub fn next_number(last: Option<u64>, now: SystemTime) -> u64 {
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    last.map_or(seconds, |last| seconds.max(last.saturating_add(1)))
 }
 
 /// A topology as it was published.

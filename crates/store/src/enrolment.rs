@@ -147,6 +147,9 @@ pub trait Enrolments: Send + Sync {
     /// The tickets that can be burnt at `now`, by server.
     fn open_enrolments(&self, now: SystemTime) -> impl Future<Output = Result<Vec<Enrolment>>> + Send;
 
+    /// The servers that could get a certificate at `now`: by an open ticket, or an account that counts.
+    fn enrolled(&self, now: SystemTime) -> impl Future<Output = Result<Vec<Fqdn>>> + Send;
+
     /// Burns a ticket, exactly once whoever else tries, and wipes its key; [`Error::TicketSpent`](crate::Error::TicketSpent) when
     /// it was burnt, is void, expired, or unknown (row N33).
     fn burn(&self, kid: &str, now: SystemTime) -> impl Future<Output = Result<Enrolment>> + Send;

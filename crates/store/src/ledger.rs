@@ -225,6 +225,10 @@ pub trait IssuanceLedger: Send + Sync {
     /// has not ended at `now`. A certificate is that of the server whose name comes first in it.
     fn cut_off(&self, now: SystemTime) -> impl Future<Output = Result<Vec<String>>> + Send;
 
+    /// Those who hold a certificate for this that is valid at `now` or will be and was not revoked: the names that come first in
+    /// them, in lower case.
+    fn holders(&self, role: Role, now: SystemTime) -> impl Future<Output = Result<Vec<String>>> + Send;
+
     /// The certificates valid at `now` that end before `before`, the most urgent first; at most `limit`.
     fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 

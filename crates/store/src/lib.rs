@@ -21,7 +21,7 @@ mod members;
 pub use actor::Actor;
 pub use audit::{AuditLog, Break, BreakKind, Chain, Checkpoint, Event, Head, HeadFault, Link, Verdict};
 pub use directory::{Directory, User};
-pub use documents::{Bundle, Bundles, Published, Revision, RevocationList, RevocationListStore, TopologyStore, Version, next_number};
+pub use documents::{Bundle, Bundles, Published, Revision, RevocationList, RevocationListStore, TopologyStore, Version};
 pub use embedded::{Embedded, Lock};
 pub use enrolment::{Account, AccountId, AccountStatus, Enrolment, Enrolments, NewAccount, Ticket, TicketKey};
 pub use error::{Error, TicketEnd};

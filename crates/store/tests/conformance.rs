@@ -7,7 +7,7 @@ use pki::{Fqdn, Serial};
 use registrar::{Aor, Credential, UserName};
 use store::{
     Actor, Asked, AuditLog, Bundles, Directory, Embedded, Enrolments, Error, Event, Held, IssuanceLedger, Issued, Members, Reason,
-    Revision, RevocationListStore, Role, TopologyStore, Verdict, Version, next_number,
+    Revision, RevocationListStore, Role, TopologyStore, Verdict, Version,
 };
 
 #[path = "conformance/audit.rs"]

@@ -94,9 +94,9 @@ impl Enrolment for Policies {
         now(Ok(self.authority.issue_server(&names, request.key(), SystemTime::now()).unwrap().chain))
     }
 
-    fn fetched(&self, _certificate: Fingerprint) -> Answer<'_, ()> {
+    fn fetched(&self, _leaf: CertificateDer<'static>) -> Answer<'_, Result<(), Fault>> {
         self.burnt.lock().unwrap().get_or_insert_with(SystemTime::now);
-        now(())
+        now(Ok(()))
     }
 
     fn revoke(self: Arc<Self>, _by: Revoker, _certificate: CertificateDer<'static>, _reason: u8) -> Answer<'static, Result<(), Fault>> {

@@ -4,7 +4,10 @@
 
 use std::{
     net::TcpListener,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -12,9 +15,11 @@ use authority::{Authority, Ca, NewServer, Prepared};
 use member::{JoinString, Member};
 use net::Gate;
 use node::{Node, Secrets, Settings};
-use pki::{CertificateDer, DocumentSigner, Fqdn, Key};
+use pki::{
+    CaKey, CaSigner, CertificateDer, DocumentSigner, Fqdn, IssuerKind, IssuingAuthority, IssuingPlan, Key, KeyFault, PublicKey, Root,
+};
 use rustls::time_provider::DefaultTimeProvider;
-use store::{Embedded, TopologyStore as _, Version};
+use store::{Embedded, IssuanceLedger as _, Issued, TopologyStore as _, Version};
 use topology::{Listeners, Role, Topology};
 use trust::{Listener, LivePolicy, tls::ServerIdentity};
 use web::enrolment::{Applicant, Enrolment as _, Fault, TicketId};
@@ -29,7 +34,43 @@ pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
     pub(crate) policy: Arc<LivePolicy>,
     pub(crate) identity: Arc<ServerIdentity>,
+    /// Whether the keys of root and issuing CAs are away, as a token is that was pulled out.
+    pub(crate) root_away: Arc<AtomicBool>,
+    pub(crate) issuing_away: Arc<AtomicBool>,
     _dir: tempfile::TempDir,
+}
+
+/// A key that can be away.
+#[derive(Debug)]
+struct Removable {
+    key: Key,
+    away: Arc<AtomicBool>,
+}
+
+impl CaKey for Removable {
+    fn public(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
+        if self.away.load(Ordering::SeqCst) { Err(KeyFault::NotSigned) } else { self.key.sign(message) }
+    }
+}
+
+fn removable(away: &Arc<AtomicBool>) -> CaSigner {
+    CaSigner::new(Arc::new(Removable { key: Key::generate().unwrap(), away: Arc::clone(away) }))
+}
+
+fn make_ca(domain: &Fqdn, root_away: &Arc<AtomicBool>, issuing_away: &Arc<AtomicBool>, now: SystemTime) -> (Root, pki::Authority) {
+    let root = Root::create_with("A", 1, removable(root_away), now).unwrap();
+    let issuing = |kind| {
+        let plan = IssuingPlan { organisation: "A", generation: 1, kind, domains: std::slice::from_ref(domain), urls: None };
+        let key = removable(issuing_away);
+        IssuingAuthority::of(kind, root.issue(&plan, key.public(), now).unwrap(), key).unwrap()
+    };
+    let (servers, users) = (issuing(IssuerKind::Servers), issuing(IssuerKind::Users));
+    let authority = pki::Authority::of(root.certificate().clone(), servers, Some(users)).unwrap();
+    (root, authority)
 }
 
 impl World {
@@ -45,19 +86,22 @@ impl World {
         let topology = Topology::single_server("A", &domain, &own, listeners).unwrap();
         store.publish(&topology.to_commented_toml(), None, Version(topology.version()), None, now).await.unwrap();
 
-        let (root, ca) = pki::Authority::create("A", &[domain], now).unwrap();
+        let [root_away, issuing_away] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
+        let (root, ca) = make_ca(&domain, &root_away, &issuing_away, now);
         let signer_key = Key::generate().unwrap();
         let signer = ca.issue_document_signer(&own, &signer_key.public(), now).unwrap();
+        store.record_issued(&Issued::read(store::Role::Documents, &signer.chain[0]).unwrap(), now).await.unwrap();
         let signer = DocumentSigner::new(signer.chain, signer_key).unwrap();
         let key = Key::generate().unwrap();
         let chain = ca.issue_server(&topology.certificate_names(&own).unwrap(), &key.public(), now).unwrap().chain;
+        store.record_issued(&Issued::read(store::Role::Server, &chain[0]).unwrap(), now).await.unwrap();
         let Prepared { ca, holdings } = Prepared::prepare(Ca::new(ca, Some(root), signer, None), &store, &own, DOMAIN, now).await.unwrap();
 
         let policy = LivePolicy::new(holdings.policy().unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
         let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");
-        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), policy, identity, _dir: dir }
+        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), policy, identity, root_away, issuing_away, _dir: dir }
     }
 
     /// What a server joins with.
@@ -81,7 +125,7 @@ impl World {
     pub(crate) async fn fetch_chain(&self, join: &JoinString) -> (Applicant, Vec<CertificateDer<'static>>) {
         let ticket = Applicant::Ticket(TicketId::parse(&join.kid).unwrap());
         let chain = issue(&self.authority, &ticket).await.unwrap();
-        self.authority.fetched(pki::Fingerprint::of(&chain[0])).await;
+        self.authority.fetched(chain[0].clone()).await.unwrap();
         (ticket, chain)
     }
 }

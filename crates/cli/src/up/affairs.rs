@@ -33,7 +33,6 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::NoHome(_)
         | Fault::OtherRoles { .. }
         | Fault::OtherPool { .. }
-        | Fault::MembersRefuse(_)
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
@@ -43,6 +42,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Ca(_)
         | Fault::Document(_)
         | Fault::Bundle(_)
+        | Fault::NotTold(_)
+        | Fault::NotSigned(_)
         | Fault::NotInForce(_)
         | Fault::Signed(_)
         | Fault::Randomness(_)

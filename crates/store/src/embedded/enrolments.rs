@@ -46,6 +46,23 @@ impl Enrolments for Embedded {
         self.read(move |connection| tickets(connection, &format!("{OPEN} ORDER BY server, opened_at, kid"), (now,))).await
     }
 
+    async fn enrolled(&self, now: SystemTime) -> Result<Vec<Fqdn>> {
+        let now = seconds(now)?;
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT server FROM enrolment WHERE {OPEN} UNION SELECT server FROM account WHERE status = 'valid' ORDER BY server"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query((now,))?;
+            let mut servers = Vec::new();
+            while let Some(row) = rows.next()? {
+                servers.push(fqdn(&row.get::<_, String>(0)?)?);
+            }
+            Ok(servers)
+        })
+        .await
+    }
+
     async fn burn(&self, kid: &str, now: SystemTime) -> Result<Enrolment> {
         let (kid, at, actor) = (kid.to_owned(), seconds(now)?, self.actor.clone());
         self.write(move |connection| {

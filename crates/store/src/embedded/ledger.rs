@@ -69,6 +69,19 @@ impl IssuanceLedger for Embedded {
         .await
     }
 
+    async fn holders(&self, role: Role, now: SystemTime) -> Result<Vec<String>> {
+        let now = seconds(now)?;
+        self.read(move |connection| {
+            let sql = "SELECT DISTINCT lower(json_extract(names, '$[0]')) AS holder FROM certificate
+                       WHERE role = ?1 AND not_after >= ?2 AND holder IS NOT NULL AND serial NOT IN (SELECT serial FROM revocation)
+                       ORDER BY holder";
+            let mut statement = connection.prepare_cached(sql)?;
+            let names = statement.query_map((role.as_str(), now), |row| row.get(0))?;
+            Ok(names.collect::<std::result::Result<_, _>>()?)
+        })
+        .await
+    }
+
     async fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> Result<Vec<Issued>> {
         let (now, before, limit) = (seconds(now)?, seconds(before)?, rows(limit));
         self.read(move |connection| {

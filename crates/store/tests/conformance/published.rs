@@ -13,7 +13,6 @@ pub(crate) async fn battery<S: TopologyStore + Bundles + RevocationListStore + M
     n29_held_documents_go_forward_only(store).await;
     held_documents_are_bounded(store).await;
     reports_replace_each_other(store).await;
-    n29_numbers_after_a_restore_are_above_all_before();
 }
 
 /// Follows `topologies_go_forward_only`: versions 1 and 5 are there.
@@ -132,11 +131,4 @@ async fn reports_replace_each_other(store: &impl Members) {
     store.forget_member(&newcomer.server).await.unwrap();
     store.forget_member(&newcomer.server).await.unwrap();
     assert_eq!(store.members().await.unwrap(), [later]);
-}
-
-fn n29_numbers_after_a_restore_are_above_all_before() {
-    assert_eq!(next_number(None, at(1_000)), 1_000);
-    assert_eq!(next_number(Some(17), at(1_000)), 1_000);
-    assert_eq!(next_number(Some(1_000), at(1_000)), 1_001);
-    assert_eq!(next_number(Some(2_000), at(1_000)), 2_001);
 }

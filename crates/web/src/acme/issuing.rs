@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use pki::{CertificateRequest, Fingerprint, Fqdn, RequestFault, certificates_to_pem};
+use pki::{CertificateRequest, Fqdn, RequestFault, certificates_to_pem};
 use serde::Deserialize;
 
 use super::orders::{Certificate, Order, State as OrderState};
@@ -33,7 +33,7 @@ pub(super) async fn finalize(State(acme): Shared, Path(id): Path<String>, reques
     let issued = acme.enrolment.issue(Applicant::Account(account.id.clone()), csr).await;
     let state = match issued {
         Ok(chain) => match chain.first() {
-            Some(leaf) => OrderState::Valid(Certificate { chain_pem: certificates_to_pem(&chain), leaf: Fingerprint::of(leaf) }),
+            Some(leaf) => OrderState::Valid(Certificate { chain_pem: certificates_to_pem(&chain), leaf: leaf.clone() }),
             None => return Err(Fault::Unavailable { reason: "an empty chain was issued".into() }.into()),
         },
         Err(fault @ (Fault::BadRequest { .. } | Fault::BadPublicKey { .. } | Fault::TooMany { .. } | Fault::Unavailable { .. })) => {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use pki::{Fingerprint, Fqdn};
+use pki::{CertificateDer, Fqdn};
 use serde_json::Value;
 
 use super::problem::{Kind, Problem};
@@ -44,7 +44,7 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
     pub(super) chain_pem: String,
-    pub(super) leaf: Fingerprint,
+    pub(super) leaf: CertificateDer<'static>,
 }
 
 impl Order {

@@ -12,7 +12,7 @@ mod ticket;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use pki::{CertificateDer, Fingerprint, Fqdn, Serial};
+use pki::{CertificateDer, Fqdn, Serial};
 
 pub use fault::Fault;
 pub use identifiers::{AccountId, IdentifierFault, TicketId};
@@ -114,9 +114,9 @@ pub trait Enrolment: Send + Sync + 'static {
     /// DER) is used, after its proof of possession was checked; the names come from the topology.
     fn issue(&self, applicant: Applicant, request: Vec<u8>) -> Answer<'_, Result<Vec<CertificateDer<'static>>, Fault>>;
 
-    /// The certificate was handed over, byte for byte: now its ticket is burnt. Called again when it is
-    /// fetched again.
-    fn fetched(&self, certificate: Fingerprint) -> Answer<'_, ()>;
+    /// The certificate is about to be handed over: now its ticket is burnt. Nothing is handed over when this fails, or the
+    /// ticket would be good once more. Called again when the certificate is fetched again.
+    fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Result<(), Fault>>;
 
     /// Revokes a certificate, for a reason of RFC 5280 §5.3.1 that a requester may give (0, 1, 3, 4, 5). It is carried through,
     /// though the requester may be gone before the answer is.

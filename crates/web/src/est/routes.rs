@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use pki::{CertificateRequest, Fingerprint, Fqdn, REQUEST_BYTES_MAX, RequestFault};
+use pki::{CertificateRequest, Fqdn, REQUEST_BYTES_MAX, RequestFault};
 
 use super::{Est, applicant, certs_only::certs_only};
 use crate::connection;
@@ -115,9 +115,9 @@ async fn issue(est: Est, applicant: Applicant, request: Request) -> Result<Respo
     let names = names(&CertificateRequest::from_der(&der).map_err(|fault| Refused::bad(words(&fault)))?)?;
     est.enrolment.authorize(&applicant, &names).await?;
     let chain = est.enrolment.issue(applicant, der).await?;
-    let leaf = chain.first().ok_or(Fault::Unavailable { reason: "an empty chain was issued".into() })?;
-    let (fingerprint, coded) = (Fingerprint::of(leaf), STANDARD.encode(certs_only([leaf])));
-    let body = HandedOver::new(coded, async move { est.enrolment.fetched(fingerprint).await });
+    let leaf = chain.into_iter().next().ok_or(Fault::Unavailable { reason: "an empty chain was issued".into() })?;
+    let coded = STANDARD.encode(certs_only([&leaf]));
+    let body = HandedOver::new(coded, async move { est.enrolment.fetched(leaf).await });
     let headers = [(header::CONTENT_TYPE, "application/pkcs7-mime; smime-type=certs-only"), TRANSFER_ENCODING];
     Ok((headers, Body::new(body)).into_response())
 }

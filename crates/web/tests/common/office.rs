@@ -183,14 +183,15 @@ impl Enrolment for Office {
         now(self.issue_now(&applicant, &request))
     }
 
-    fn fetched(&self, certificate: Fingerprint) -> Answer<'_, ()> {
+    fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Result<(), Fault>> {
+        let certificate = Fingerprint::of(&leaf);
         let mut state = self.state.lock().unwrap();
         let issued = state.issued.iter_mut().find(|issued| issued.fingerprint == certificate).unwrap();
         issued.fetched = true;
         if let Some(ticket) = issued.ticket.clone() {
             state.tickets.get_mut(&ticket).unwrap().state = TicketState::Used { at: SystemTime::now() };
         }
-        now(())
+        now(Ok(()))
     }
 
     fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Result<(), Fault>> {
