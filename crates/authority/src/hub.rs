@@ -15,8 +15,6 @@ use web::control::{Hello, InForce, SILENCE_MAX, Update};
 
 /// How many changes wait for one member that does not read; then its feed ends, and it comes again.
 const UPDATES_WAITING_MAX: usize = 1024;
-/// How long a member that said it listens elsewhere stays there, for all that others hear: each move is a version of the topology.
-const MOVE_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is known of a member.
 #[derive(Clone, Debug)]
@@ -25,7 +23,6 @@ pub(crate) struct Seen {
     pub(crate) at: SystemTime,
     pub(crate) version: String,
     heard: Instant,
-    moved: Option<Instant>,
 }
 
 impl Seen {
@@ -104,17 +101,6 @@ impl Hub {
         self.note(member, now, |seen| seen.version.clone_from(&hello.version));
     }
 
-    /// Whether a member that has said hello may say now that it listens elsewhere; from then on it may not for a while.
-    pub(crate) fn may_move(&self, member: &Fqdn) -> bool {
-        let mut state = self.state();
-        let Some(seen) = state.seen.get_mut(member) else { return false };
-        let may = seen.moved.is_none_or(|moved| moved.elapsed() >= MOVE_PAUSE);
-        if may {
-            seen.moved = Some(Instant::now());
-        }
-        may
-    }
-
     /// A member said what is in force there.
     pub(crate) fn report(&self, member: &Fqdn, in_force: InForce, now: SystemTime) {
         self.note(member, now, |seen| seen.in_force = in_force);
@@ -123,7 +109,7 @@ impl Hub {
 
     fn note(&self, member: &Fqdn, now: SystemTime, change: impl FnOnce(&mut Seen)) {
         let mut state = self.state();
-        let blank = || Seen { in_force: InForce::default(), at: now, version: String::new(), heard: Instant::now(), moved: None };
+        let blank = || Seen { in_force: InForce::default(), at: now, version: String::new(), heard: Instant::now() };
         let seen = state.seen.entry(member.clone()).or_insert_with(blank);
         (seen.at, seen.heard) = (now, Instant::now());
         change(seen);

@@ -9,9 +9,12 @@ mod documents;
 mod enrolment;
 mod fault;
 mod generation;
+mod giving_up;
 mod hub;
 mod inquiries;
+mod keys;
 mod lists;
+mod pace;
 mod publish;
 mod published;
 mod revoke;
@@ -39,6 +42,8 @@ pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
 
 use hub::Hub;
 use inquiries::Inquiries;
+use keys::TakenBack;
+use pace::Paces;
 
 /// How long a command waits for members to acknowledge before it tells who has not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -69,6 +74,8 @@ pub struct Authority {
     member: Arc<Member>,
     hub: Hub,
     inquiries: Inquiries,
+    pace: Paces,
+    taken_back: TakenBack,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
     /// What was due and could not be done.
@@ -88,6 +95,8 @@ impl Authority {
             member,
             hub: Hub::new(),
             inquiries: Inquiries::default(),
+            pace: Paces::default(),
+            taken_back: TakenBack::default(),
             changing: AsyncMutex::new(()),
             troubles: Mutex::default(),
             domain: domain.to_owned(),

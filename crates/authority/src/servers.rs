@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -149,8 +149,8 @@ impl Authority {
     }
 
     /// A member says where it listens: if the topology says otherwise, it is published anew. That is where others go; whom they
-    /// believe there is settled by certificates (P16).
-    pub(crate) async fn welcome(&self, peer: &Fqdn, hello: &Hello) -> Result<(), Fault> {
+    /// believe there is settled by certificates (P16). Still it is only led to its own addresses, and not all the time.
+    pub(crate) async fn welcome(&self, peer: &Fqdn, source: IpAddr, hello: &Hello) -> Result<(), Fault> {
         let change = self.changing.lock().await;
         self.hub.hello(peer, hello, SystemTime::now());
         let holdings = self.member.holdings();
@@ -158,9 +158,8 @@ impl Authority {
         let MemberListeners { sip, servers, https } = hello.listeners;
         let said = Listeners { sip, servers, https, http: server.listeners().http };
         if server.is_expected() || *server.listeners() != said {
-            if !self.hub.may_move(peer) {
-                return Err(Fault::MovesTooOften(peer.clone()));
-            }
+            check_own_addresses(server, &said, source)?;
+            self.pace.move_on(peer, Instant::now()).map_err(|_| Fault::MovesTooOften(peer.clone()))?;
             let text = edit::set_listeners(&self.document().await?, peer, &said, true)?;
             self.publish_quietly(&change, &text, Actor::Member(peer.clone())).await?;
         }
@@ -208,7 +207,8 @@ impl Authority {
         let cut_off = self.cut_off(SystemTime::now()).await?;
         let holdings = self.member.holdings();
         let report = |server: &Server| reports.iter().find(|report| report.server == *server.fqdn());
-        let mut known: Vec<Known> = holdings.topology().servers().map(|server| self.known_of(server, report(server), cut_off.contains(server.fqdn()))).collect();
+        let mut known: Vec<Known> =
+            holdings.topology().servers().map(|server| self.known_of(server, report(server), cut_off.contains(server.fqdn()))).collect();
         let mut published = HashMap::new();
         for one in &mut known {
             let Some(version) = one.in_force.as_ref().map(|in_force| in_force.topology) else { continue };
@@ -249,6 +249,17 @@ impl Authority {
             None => known,
         }
     }
+}
+
+/// Everybody dials what a server says here, so it says it of itself only: of the address that it comes from, of one that is
+/// listed for it, or of all that it has.
+fn check_own_addresses(server: &Server, said: &Listeners, source: IpAddr) -> Result<(), Fault> {
+    let addresses = |listeners: &Listeners| listeners.by_key().into_iter().filter_map(|(_, at)| Some(at?.ip().to_canonical()));
+    let is_its_own =
+        |address: &IpAddr| *address == source || address.is_unspecified() || addresses(server.listeners()).any(|listed| listed == *address);
+    let foreign = addresses(said).find(|address| !is_its_own(address));
+    let server = server.fqdn().clone();
+    foreign.map_or(Ok(()), |address| Err(Fault::NotItsAddress { server, address, source_address: source }))
 }
 
 fn in_force_before(report: &Report) -> InForce {

@@ -35,6 +35,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::OtherPool { .. }
         | Fault::Own(_)
         | Fault::NoName(_)
+        | Fault::KeyRefused(_)
+        | Fault::NotItsAddress { .. }
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
         Fault::MovesTooOften(_)
         | Fault::TooManyCertificates { .. }
@@ -43,6 +45,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Document(_)
         | Fault::Bundle(_)
         | Fault::NotTold(_)
+        | Fault::ListFull { .. }
         | Fault::NotSigned(_)
         | Fault::NotInForce(_)
         | Fault::Signed(_)
