@@ -15,7 +15,7 @@ use web::{
     control::{Control, ControlFault, Held, Hello, InForce, ListInForce, Update},
 };
 
-use crate::{Authority, Fault};
+use crate::{Authority, Fault, revoke::Holder};
 
 /// How many users go into one line of the feed.
 const USERS_PER_LINE: usize = 1000;
@@ -51,7 +51,16 @@ impl Authority {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }
         first.extend(lines(self.directory_of(holdings.topology(), peer).await?));
+        if self.lacks_names(peer).await? {
+            first.push(Update::Renew);
+        }
         Ok(first)
+    }
+
+    /// Whether a server got other names while it was away, and has no certificate with them.
+    async fn lacks_names(&self, peer: &Fqdn) -> Result<bool, Fault> {
+        let standing = self.standing(&Holder::Server(peer.clone()), SystemTime::now()).await?;
+        Ok(!standing.iter().any(|certificate| self.is_named_as_listed(certificate)))
     }
 
     async fn open_feed(&self, peer: &Fqdn, held: &Held) -> Result<mpsc::Receiver<Arc<Update>>, ControlFault> {
@@ -83,15 +92,14 @@ impl Authority {
         check_member(self.member.holdings().topology(), peer)?;
         let mut in_force = self.without_claims(peer, in_force);
         shorten(&mut in_force);
-        let before = self.hub.seen(peer).map(|seen| seen.in_force);
-        let news = before.as_ref() != Some(&in_force);
         let now = SystemTime::now();
-        // It is said again with every heartbeat, and is told once.
+        self.hub.report(peer, in_force.clone(), now);
+        // The same is said again with every heartbeat; and a hostile member says something else each time.
+        let Some(before) = self.hub.take_news(peer) else { return Ok(()) };
         for refused in in_force.refused.iter().filter(|one| before.as_ref().is_none_or(|before| !before.refused.contains(one))) {
             tracing::warn!(server = %peer, document = refused.document, reason = refused.reason, "a member refused a document");
         }
-        self.hub.report(peer, in_force.clone(), now);
-        if news && let Err(error) = self.store.report(&self.report_of(peer, &in_force, now)).await {
+        if let Err(error) = self.store.report(&self.report_of(peer, &in_force, now)).await {
             tracing::warn!(server = %peer, %error, "a member's report was not kept");
         }
         Ok(())

@@ -191,12 +191,12 @@ impl Authority {
         Ok(issued.into_iter().find(|issued| issued.asked.by.as_ref() == Some(&by)))
     }
 
-    async fn check_room(&self, server: &Fqdn, now: SystemTime) -> Result<(), crate::Fault> {
-        let standing = self.standing(&Holder::Server(server.clone()), now).await?;
+    pub(crate) async fn check_room(&self, holder: &Holder, name: &str, now: SystemTime) -> Result<(), crate::Fault> {
+        let standing = self.standing(holder, now).await?;
         match standing.first() {
             Some(first) if standing.len() >= STANDING_MAX => {
                 let wait = first.not_after.duration_since(now).unwrap_or_default();
-                Err(crate::Fault::TooManyCertificates { server: server.clone(), wait })
+                Err(crate::Fault::TooManyCertificates { holder: name.to_owned(), wait })
             }
             Some(_) | None => Ok(()),
         }
@@ -212,16 +212,29 @@ impl Authority {
         actor: Actor,
     ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
         let now = SystemTime::now();
-        self.check_room(server, now).await?;
+        self.check_room(&Holder::Server(server.clone()), server.as_str(), now).await?;
         self.check_key(change, request.key()).await?;
         let holdings = self.member.holdings();
         let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
         let issued = self.ca().authority().issue_server(&names, request.key(), now)?;
-        let leaf = issued.chain.first().ok_or(crate::Fault::Damaged("a CA that issues nothing"))?;
-        let entry = store::Issued::read(store::Role::Server, leaf).ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
+        self.record(store::Role::Server, &issued.chain, asked, actor, now).await?;
+        Ok(issued.chain)
+    }
+
+    /// Enters a certificate into the ledger.
+    pub(crate) async fn record(
+        &self,
+        role: store::Role,
+        chain: &[CertificateDer<'static>],
+        asked: Asked,
+        actor: Actor,
+        now: SystemTime,
+    ) -> Result<(), crate::Fault> {
+        let entry = chain.first().and_then(|leaf| store::Issued::read(role, leaf));
+        let entry = entry.ok_or(crate::Fault::Damaged("a CA that issues what cannot be read"))?;
         self.store.acting_as(actor).record_issued(&store::Issued { asked, ..entry }, now).await?;
         metrics::counter!("verbund_certificates_issued_total").increment(1);
-        Ok(issued.chain)
+        Ok(())
     }
 
     async fn open_account(&self, id: &TicketId, key: &AccountKey) -> Outcome<Account> {
@@ -280,6 +293,14 @@ impl Authority {
         Ok(burnt)
     }
 
+    /// Whether a server's certificate names what the topology gives to that server by now.
+    pub(crate) fn is_named_as_listed(&self, certificate: &store::Issued) -> bool {
+        let owner = certificate.names.first().and_then(|name| Fqdn::parse(name).ok());
+        let wanted = owner.and_then(|owner| self.names_of(&owner).ok()).unwrap_or_default();
+        let shown = certificate.names.iter().filter(|name| !name.contains(':'));
+        wanted.iter().map(Fqdn::as_str).eq(shown.map(String::as_str))
+    }
+
     /// RFC 9773 §4.2: around half of the life; at once when the topology gives other names by now, or it was revoked.
     async fn window(&self, certificate: &CertificateId) -> Outcome<Option<RenewalWindow>> {
         let Some(kept) = self.store.certificate(&certificate.serial).await.map_err(unavailable)? else { return Ok(None) };
@@ -287,10 +308,7 @@ impl Authority {
         if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
             return Ok(Some(past));
         }
-        let owner = kept.names.first().and_then(|name| Fqdn::parse(name).ok());
-        let wanted = owner.and_then(|owner| self.names_of(&owner).ok()).unwrap_or_default();
-        let shown: Vec<&String> = kept.names.iter().filter(|name| !name.contains(':')).collect();
-        if wanted.iter().map(Fqdn::to_string).collect::<Vec<_>>().iter().collect::<Vec<_>>() != shown {
+        if !self.is_named_as_listed(&kept) {
             return Ok(Some(past));
         }
         let start = pki::renew_at(kept.not_before, kept.not_after);

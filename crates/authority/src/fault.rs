@@ -1,6 +1,7 @@
 //! Why the authority did not do what it was asked.
 
 use pki::Fqdn;
+use registrar::UserName;
 
 /// How many pools an error names; `topology show` has them all.
 const POOLS_TOLD: usize = 10;
@@ -60,6 +61,9 @@ pub enum Fault {
     /// A pool that is none.
     #[error("the topology lists no pool {0} where users can be at home: verbund topology show lists the pools")]
     NoSuchPool(Fqdn),
+    /// A certificate names a user by a SIP URI in which nothing is escaped.
+    #[error("the name of {0} cannot stand in a certificate: only letters, digits and -_.!~*'()+ can")]
+    Unwritable(UserName),
     /// Perhaps mistyped: a pool does not come about by accident.
     #[error(
         "the topology lists no pool {name}{}; there {}. To make a new pool of that name, add --new-pool",
@@ -111,13 +115,13 @@ pub enum Fault {
     Own(Fqdn),
     /// More than a server needs.
     #[error(
-        "{server} holds {} certificates that count, the most that one server may: revoke them (verbund cert revoke {server}) if it did \
-         not ask for them, or wait until the first ends",
+        "{holder} holds {} certificates that count, the most that one may: revoke them (verbund cert revoke {holder}) if they were not \
+         asked for, or wait until the first ends",
         crate::revoke::STANDING_MAX
     )]
     TooManyCertificates {
         /// Who.
-        server: Fqdn,
+        holder: String,
         /// Until the first of them ends.
         wait: std::time::Duration,
     },
@@ -173,11 +177,9 @@ pub enum Fault {
     /// A bundle could not be made.
     #[error(transparent)]
     Bundle(#[from] pki::BundleFault),
-    /// What was signed would be believed by nobody.
-    #[error(
-        "what was signed here would be refused by every member, so it was not published: {0}; look at this machine's clock and at the CA"
-    )]
-    NotSigned(member::Refused),
+    /// What is to be published would be refused wherever it comes.
+    #[error("members would not take what is to be published: {0}")]
+    MembersRefuse(#[source] member::Refused),
     /// What was published was not put into force here.
     #[error("it was published, but this server itself did not take it: {0}")]
     NotInForce(#[from] member::Refused),

@@ -15,6 +15,14 @@ use web::control::{Hello, InForce, SILENCE_MAX, Update};
 
 /// How many changes wait for one member that does not read; then its feed ends, and it comes again.
 const UPDATES_WAITING_MAX: usize = 1024;
+/// How long a member that said it listens elsewhere stays there, for all that others hear: each move is a version of the topology.
+const MOVE_PAUSE: Duration = Duration::from_secs(30);
+/// The same for one that does it again and again: the pause doubles up to this, and is short again after a rest of twice as long.
+const MOVE_PAUSE_MAX: Duration = Duration::from_hours(1);
+/// How often what one member reports is written to disk and to the log, once it has said more than [`NOTES_AT_ONCE`].
+const NOTE_PAUSE: Duration = Duration::from_secs(10);
+/// How many different reports of one member are written as they come.
+const NOTES_AT_ONCE: u32 = 16;
 
 /// What is known of a member.
 #[derive(Clone, Debug)]
@@ -23,9 +31,55 @@ pub(crate) struct Seen {
     pub(crate) at: SystemTime,
     pub(crate) version: String,
     heard: Instant,
+    moved: Option<Instant>,
+    move_pause: Duration,
+    /// The report that was written last.
+    noted: Option<InForce>,
+    notes_left: u32,
+    noted_at: Instant,
 }
 
 impl Seen {
+    fn new(now: SystemTime) -> Self {
+        Self {
+            in_force: InForce::default(),
+            at: now,
+            version: String::new(),
+            heard: Instant::now(),
+            moved: None,
+            move_pause: MOVE_PAUSE,
+            noted: None,
+            notes_left: NOTES_AT_ONCE,
+            noted_at: Instant::now(),
+        }
+    }
+
+    fn may_move(&mut self, now: Instant) -> bool {
+        let rest = self.moved.map(|moved| now.saturating_duration_since(moved));
+        if rest.is_some_and(|rest| rest < self.move_pause) {
+            return false;
+        }
+        let is_again = rest.is_some_and(|rest| rest < 2 * MOVE_PAUSE_MAX);
+        self.move_pause = if is_again { (self.move_pause * 2).min(MOVE_PAUSE_MAX) } else { MOVE_PAUSE };
+        self.moved = Some(now);
+        true
+    }
+
+    /// Whether its newest report is news and may be written now; gives the one that was written before. What may not yet is
+    /// written when it is said again.
+    fn take_news(&mut self, now: Instant) -> Option<Option<InForce>> {
+        if self.noted.as_ref() == Some(&self.in_force) {
+            return None;
+        }
+        let earned = now.saturating_duration_since(self.noted_at).as_secs() / NOTE_PAUSE.as_secs();
+        if earned > 0 {
+            self.notes_left = self.notes_left.saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)).min(NOTES_AT_ONCE);
+            self.noted_at = now;
+        }
+        self.notes_left = self.notes_left.checked_sub(1)?;
+        Some(self.noted.replace(self.in_force.clone()))
+    }
+
     /// Whether it is on the line.
     pub(crate) fn is_here(&self) -> bool {
         self.heard.elapsed() < SILENCE_MAX
@@ -101,6 +155,18 @@ impl Hub {
         self.note(member, now, |seen| seen.version.clone_from(&hello.version));
     }
 
+    /// Whether a member that has said hello may say now that it listens elsewhere; from then on it may not for a while.
+    pub(crate) fn may_move(&self, member: &Fqdn) -> bool {
+        let mut state = self.state();
+        let Some(seen) = state.seen.get_mut(member) else { return false };
+        seen.may_move(Instant::now())
+    }
+
+    /// See [`Seen::take_news`].
+    pub(crate) fn take_news(&self, member: &Fqdn) -> Option<Option<InForce>> {
+        self.state().seen.get_mut(member)?.take_news(Instant::now())
+    }
+
     /// A member said what is in force there.
     pub(crate) fn report(&self, member: &Fqdn, in_force: InForce, now: SystemTime) {
         self.note(member, now, |seen| seen.in_force = in_force);
@@ -109,8 +175,7 @@ impl Hub {
 
     fn note(&self, member: &Fqdn, now: SystemTime, change: impl FnOnce(&mut Seen)) {
         let mut state = self.state();
-        let blank = || Seen { in_force: InForce::default(), at: now, version: String::new(), heard: Instant::now() };
-        let seen = state.seen.entry(member.clone()).or_insert_with(blank);
+        let seen = state.seen.entry(member.clone()).or_insert_with(|| Seen::new(now));
         (seen.at, seen.heard) = (now, Instant::now());
         change(seen);
     }
@@ -175,6 +240,29 @@ mod tests {
             assert!(slow.recv().await.is_some());
         }
         assert!(slow.recv().await.is_none());
+    }
+
+    #[test]
+    fn who_moves_again_and_again_waits_longer_each_time() {
+        let (mut seen, start) = (Seen::new(SystemTime::UNIX_EPOCH), Instant::now());
+        let moves = (0..24 * 60 * 60 / 5).filter(|tick| seen.may_move(start + Duration::from_secs(5 * tick))).count();
+        assert!(moves < 35, "{moves} versions of the topology in a day");
+        let rested = start + Duration::from_hours(48);
+        assert!(seen.may_move(rested) && !seen.may_move(rested + MOVE_PAUSE / 2) && seen.may_move(rested + MOVE_PAUSE));
+    }
+
+    #[test]
+    fn who_says_something_else_all_the_time_fills_neither_disk_nor_log_and_the_last_word_is_kept() {
+        let (mut seen, start) = (Seen::new(SystemTime::UNIX_EPOCH), Instant::now());
+        let mut written = 0;
+        for tick in 0..10_000_u64 {
+            seen.in_force = version(tick);
+            written += u32::from(seen.take_news(start + Duration::from_millis(10 * tick)).is_some());
+        }
+        assert!(written < NOTES_AT_ONCE + 15, "{written} in 100 s");
+        let later = start + Duration::from_mins(10);
+        assert!(seen.take_news(later).is_some(), "what was not written yet is written when it is said again");
+        assert_eq!((seen.noted.clone(), seen.take_news(later)), (Some(version(9999)), None));
     }
 
     #[tokio::test]

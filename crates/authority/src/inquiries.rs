@@ -90,9 +90,9 @@ impl Inquiries {
 type Answered = Result<Vec<u8>, NoAnswer>;
 
 impl Authority {
-    /// Answers an OCSP request in DER.
-    pub(crate) async fn inquire(&self, request: &[u8]) -> Vec<u8> {
-        let answered = self.answer(request, SystemTime::now()).await;
+    /// Answers an OCSP request (RFC 6960), both in DER. Everybody gets an answer, if only one that says that there is none.
+    pub async fn inquire(&self, request: &[u8], now: SystemTime) -> Vec<u8> {
+        let answered = self.answer(request, now).await;
         let outcome = match &answered {
             Ok(_) => "answered",
             Err(NoAnswer::Malformed) => "malformed",

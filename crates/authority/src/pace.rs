@@ -16,9 +16,7 @@ const DAY: Duration = Duration::from_hours(24);
 const ASKED_PER_MINUTE_MAX: u32 = 60;
 /// Certificates that a member gives up in a day though nobody else has their keys: each is an entry in a list that all carry.
 pub(crate) const GIVEN_UP_PER_DAY_MAX: u32 = 8;
-/// How long a member that said it listens elsewhere stays there, for all that others hear.
-const MOVE_PAUSE: Duration = Duration::from_secs(30);
-/// How often it may in a day: each move is a version of the topology, which is kept for good.
+/// How often a member says in a day that it listens elsewhere: each move is a version of the topology, which is kept for good.
 pub(crate) const MOVES_PER_DAY_MAX: u32 = 20;
 /// How often the log says that a member asks for too much.
 const TOLD_EVERY: Duration = Duration::from_hours(1);
@@ -33,15 +31,14 @@ pub(crate) struct Paces(Mutex<HashMap<Fqdn, Pace>>);
 struct Pace {
     asked: Window,
     given_up: Window,
-    paused: Window,
     moved: Window,
     told: Window,
 }
 
 impl Pace {
     fn new(now: Instant) -> Self {
-        let [asked, given_up, paused, moved, told] = [Window::new(now); 5];
-        Self { asked, given_up, paused, moved, told }
+        let [asked, given_up, moved, told] = [Window::new(now); 4];
+        Self { asked, given_up, moved, told }
     }
 }
 
@@ -58,10 +55,7 @@ impl Paces {
 
     /// Counts a move to other addresses; how long to wait when there were too many.
     pub(crate) fn move_on(&self, member: &Fqdn, now: Instant) -> Result<(), Duration> {
-        self.with(member, now, |pace| {
-            pace.paused.count(1, MOVE_PAUSE, now)?;
-            pace.moved.count(MOVES_PER_DAY_MAX, DAY, now)
-        })
+        self.with(member, now, |pace| pace.moved.count(MOVES_PER_DAY_MAX, DAY, now))
     }
 
     /// Whether the log may say now that this member asks for too much: it is not to grow by that either.
@@ -91,20 +85,18 @@ mod tests {
     }
 
     /// So many are done, then none of this member and still some of others, until the span is over.
-    fn check(max: u32, span: Duration, step: Duration, ask: impl Fn(&Paces, &Fqdn, Instant) -> Result<(), Duration>) {
+    fn check(max: u32, span: Duration, ask: impl Fn(&Paces, &Fqdn, Instant) -> Result<(), Duration>) {
         let (paces, [one, other], begin) = (Paces::default(), members(), Instant::now());
-        assert!((0..max).all(|nth| ask(&paces, &one, begin + step * nth).is_ok()));
-        let now = begin + step * max;
-        assert_eq!(ask(&paces, &one, now), Err(span - step * max));
-        assert_eq!(ask(&paces, &other, now), Ok(()));
+        assert!((0..max).all(|_| ask(&paces, &one, begin).is_ok()));
+        assert_eq!(ask(&paces, &one, begin + MINUTE / 2), Err(span - MINUTE / 2));
+        assert_eq!(ask(&paces, &other, begin), Ok(()));
         assert_eq!(ask(&paces, &one, begin + span), Ok(()));
     }
 
     #[test]
     fn a_member_asks_gives_up_and_moves_only_so_often() {
-        check(ASKED_PER_MINUTE_MAX, MINUTE, Duration::ZERO, Paces::ask);
-        check(GIVEN_UP_PER_DAY_MAX, DAY, Duration::ZERO, Paces::give_up);
-        check(MOVES_PER_DAY_MAX, DAY, MOVE_PAUSE, Paces::move_on);
-        check(1, MOVE_PAUSE, Duration::ZERO, Paces::move_on);
+        check(ASKED_PER_MINUTE_MAX, MINUTE, Paces::ask);
+        check(GIVEN_UP_PER_DAY_MAX, DAY, Paces::give_up);
+        check(MOVES_PER_DAY_MAX, DAY, Paces::move_on);
     }
 }

@@ -91,10 +91,10 @@ impl Authority {
             return Err(obstacle);
         }
         let before = Arc::clone(self.member.holdings().topology());
-        let (signed, update) = self.sign(document, now)?;
+        let signed = self.sign(document, now)?;
         let (version, expect) = (Version(topology.version()), Some(Version(before.version())));
         self.store.acting_as(actor.clone()).publish(document, Some(&signed), version, expect, now).await?;
-        self.put_into_force(update, now).await?;
+        self.put_into_force(Update::Topology { document: signed }, now).await?;
         tracing::info!(version = version.0, "topology published");
         let before_document = self.store.at(Version(before.version())).await?.map(|published| published.document);
         copy::show(&self.copy, document, before_document.as_deref());
@@ -106,7 +106,7 @@ impl Authority {
     /// taken by nobody stands in the way of everything after it.
     pub(crate) fn would_take(&self, update: &Update, now: SystemTime) -> Result<(), Fault> {
         let mut holdings = Holdings::clone(&self.member.holdings());
-        holdings.take(update, now).map(drop).map_err(Fault::NotSigned)
+        holdings.take(update, now).map(drop).map_err(Fault::MembersRefuse)
     }
 
     /// Here, then at members.
@@ -127,11 +127,11 @@ impl Authority {
     }
 
     /// A topology, signed to follow the one in force, once a member that holds what we hold would take it (row N29).
-    fn sign(&self, document: &str, now: SystemTime) -> Result<(String, Update), Fault> {
-        let signed = self.ca().sign_topology(document, Some(self.member.holdings().held_topology()), now)?;
-        let update = Update::Topology { document: signed.clone() };
-        self.would_take(&update, now)?;
-        Ok((signed, update))
+    fn sign(&self, document: &str, now: SystemTime) -> Result<String, Fault> {
+        let held = self.member.holdings();
+        let signed = self.ca().sign_topology(document, Some(held.held_topology()), now)?;
+        self.would_take(&Update::Topology { document: signed.clone() }, now)?;
+        Ok(signed)
     }
 
     async fn obstacles(&self, topology: &Topology) -> Result<Vec<Fault>, Fault> {

@@ -81,6 +81,10 @@ impl Authority {
             self.close_enrolments(server, now).await?;
         }
         self.take_back(&change, &certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
+        for server in self.cut_off(now).await? {
+            // Nothing is known any more of a server that may come back from elsewhere.
+            self.hub.close(&server);
+        }
         let wanted = self.member.in_force().borrow().lists.clone();
         // Whoever comes back, joins or renews while members are waited for must not have to wait with us.
         drop(change);
@@ -141,7 +145,7 @@ impl Authority {
     }
 
     /// Puts lists into force here, then tells members.
-    pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
+    async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
         for list in lists {
             let update = Update::RevocationLists { lists: vec![list] };
             self.member.take(&update, now).await?;

@@ -159,7 +159,9 @@ impl Authority {
         let said = Listeners { sip, servers, https, http: server.listeners().http };
         if server.is_expected() || *server.listeners() != said {
             check_own_addresses(server, &said, source)?;
-            self.pace.move_on(peer, Instant::now()).map_err(|_| Fault::MovesTooOften(peer.clone()))?;
+            if !self.hub.may_move(peer) || self.pace.move_on(peer, Instant::now()).is_err() {
+                return Err(Fault::MovesTooOften(peer.clone()));
+            }
             let text = edit::set_listeners(&self.document().await?, peer, &said, true)?;
             self.publish_quietly(&change, &text, Actor::Member(peer.clone())).await?;
         }

@@ -1,5 +1,5 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, the document signer replaced in good time,
-//! what an interrupted change left behind cleared away, OCSP responders in good time; and the figures about it.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, document signer and OCSP responders replaced
+//! in good time, what an interrupted change left behind cleared away; and the figures about it.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use metrics::gauge;
 use pki::{DocumentSigner, Fqdn, Key};
 use registrar::{Aor, UserName};
 use store::{
-    Actor, Directory as _, Enrolments as _, IssuanceLedger as _, Members as _, RevocationListStore as _, Role, TopologyStore as _,
+    Actor, Asked, Directory as _, Enrolments as _, IssuanceLedger as _, Members as _, RevocationListStore as _, Role, TopologyStore as _,
 };
 use topology::SignedTopology;
 use web::control::Update;
@@ -84,8 +84,7 @@ impl Authority {
         }
         let key = Key::generate()?;
         let issued = ca.authority().issue_document_signer(self.member.name(), &key.public(), now)?;
-        let entry = issued.chain.first().and_then(|leaf| store::Issued::read(Role::Documents, leaf));
-        self.store.record_issued(&entry.ok_or(Fault::Damaged("a CA that issues what cannot be read"))?, now).await?;
+        self.record(Role::Documents, &issued.chain, Asked::default(), Actor::Server, now).await?;
         let signer = DocumentSigner::new(issued.chain, key)?;
         tracing::info!(not_after = %pki::rfc3339(signer.not_after()), "the document signer has a new key and certificate");
         self.ca.store(Arc::new(ca.signed_by(signer)));

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::SystemTime};
 
 use member::{Homed, checks_sign_ins_of, record};
-use pki::Fqdn;
+use pki::{CertificateDer, CertificateRequest, Fqdn, SipUser};
 use registrar::{Aor, Credential, UserName};
-use store::{Actor, Directory as _, Revision};
+use store::{Actor, Asked, Directory as _, Revision, Role};
 use topology::Topology;
 use web::control::{Update, UserRecord};
 
-use crate::{Authority, Fault, documents::home_of};
+use crate::{Authority, Fault, documents::home_of, revoke::Holder};
 
 impl Authority {
     fn aor(&self, user: &UserName) -> Aor {
@@ -45,16 +45,67 @@ impl Authority {
         self.tell_user(holdings.topology(), user, Some(Homed { pool, credential: Some(credential) }), revision).await
     }
 
-    /// Takes a user out; open sessions are cut.
+    /// Takes a user out; open sessions are cut, and their certificates revoked.
     ///
     /// # Errors
     /// There is no such user.
     pub async fn remove_user(&self, user: &UserName) -> Result<(), Fault> {
+        let change = self.changing.lock().await;
+        let now = SystemTime::now();
+        let holdings = self.member.holdings();
+        let actor = Actor::Administrator("socket".into());
+        let revision = self.store.acting_as(actor.clone()).remove_user(&self.aor(user), now).await?;
+        self.tell_user(holdings.topology(), user, None, revision).await?;
+        // Were a user of this name made again, whoever kept the old key would be taken for them.
+        self.take_back_all_of(&change, &self.holder(user), actor, now).await
+    }
+
+    /// Gives a user another home. Where they were at home they are signed out, and sign in again at the new one.
+    ///
+    /// # Errors
+    /// There is no such user, or the pool is the home of nobody.
+    pub async fn move_user(&self, user: &UserName, pool: &Fqdn) -> Result<Fqdn, Fault> {
         let _change = self.changing.lock().await;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let revision = self.store.acting_as(Actor::Administrator("socket".into())).remove_user(&self.aor(user), now).await?;
-        self.tell_user(holdings.topology(), user, None, revision).await
+        let pool = home(holdings.topology(), self.member.name(), Some(pool))?;
+        let known = self.known_user(user).await?;
+        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let revision = store.move_user(&known.aor, Some(&pool), now).await?;
+        let homed = Homed { pool: pool.clone(), credential: Some(known.credential) };
+        self.tell_user(holdings.topology(), user, Some(homed), revision).await?;
+        Ok(pool)
+    }
+
+    /// Issues a certificate with which a user's phone signs in, for a request that an administrator carried here: the name is the
+    /// user's, whatever the request says.
+    ///
+    /// # Errors
+    /// There is no such user, they hold too many, or the request is no good.
+    pub async fn sign_user_request(&self, user: &UserName, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
+        let request = CertificateRequest::read(pem.as_bytes())?;
+        let change = self.changing.lock().await;
+        let now = SystemTime::now();
+        self.known_user(user).await?;
+        let holder = self.holder(user);
+        self.check_room(&holder, user.as_str(), now).await?;
+        self.check_key(&change, request.key()).await?;
+        let domain = Fqdn::parse(&self.domain).map_err(|_| Fault::Damaged("a domain that is none"))?;
+        let name = SipUser::new(user.as_str(), domain).ok_or_else(|| Fault::Unwritable(user.clone()))?;
+        let issued = self.ca().authority().issue_user(&name, request.key(), now)?;
+        let asked = Asked { by: Some("administrator".into()), request_sha256: Some(*request.fingerprint().as_bytes()) };
+        self.record(Role::User, &issued.chain, asked, Actor::Administrator("socket".into()), now).await?;
+        Ok(issued.chain)
+    }
+
+    /// As certificates name them.
+    fn holder(&self, user: &UserName) -> Holder {
+        Holder::User(format!("sip:{user}@{}", self.domain))
+    }
+
+    async fn known_user(&self, user: &UserName) -> Result<store::User, Fault> {
+        let aor = self.aor(user);
+        self.store.user(&aor).await?.ok_or(Fault::Store(store::Error::NoSuchUser(aor)))
     }
 
     /// Puts one user's change into force here, then tells members, each what it may know.

@@ -1,4 +1,5 @@
-//! What a member makes of a feed that broke off or brings what is not to be believed, and how the authority hears of it.
+//! What a member makes of a feed that broke off or brings what is not to be believed, how the authority hears of it, and what
+//! a member is told when it comes back.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,8 +7,11 @@ mod world;
 
 use std::time::SystemTime;
 
-use web::control::{Control as _, InForce, RefusedDocument, Update, UserRecord};
-use world::{DOMAIN, World, fqdn};
+use web::{
+    control::{Control as _, Held, InForce, RefusedDocument, Update, UserRecord},
+    enrolment::Applicant,
+};
+use world::{DOMAIN, World, fqdn, issue};
 
 fn part(revision: u64, users: &[&str], more: bool) -> Update {
     let record = |name: &&str| UserRecord { name: (*name).into(), domain: DOMAIN.into(), pool: "sip.a.test".into(), credential: None };
@@ -27,6 +31,55 @@ async fn a_user_taken_out_while_the_feed_was_broken_does_not_come_back_by_its_fi
     let mut users: Vec<String> = member.holdings().users().iter().map(|(name, _)| name.to_string()).collect();
     users.sort();
     assert_eq!(users, ["anna", "bert"]);
+}
+
+#[tokio::test]
+async fn a_server_that_got_other_names_while_it_was_away_is_told_to_renew() {
+    let world = World::new().await;
+    world.joined("fe2.a.test").await;
+    let is_told = async || {
+        let mut feed = world.authority.feed(&fqdn("fe2.a.test"), Held::default()).await.unwrap();
+        let mut told = false;
+        while let Ok(update) = feed.try_recv() {
+            told |= *update == Update::Renew;
+        }
+        told
+    };
+    assert!(!is_told().await);
+    let text = world.authority.topology(None).await.unwrap().unwrap().document;
+    let version = world.authority.member().holdings().topology().version();
+    let text = text.replace(&format!("\nversion = {version}\n"), &format!("\nversion = {}\n", version + 1));
+    // Nobody reads the feed of before: that is being away.
+    world.authority.publish(&text.replace("domains = [\"a.test\"]", "domains = [\"a.test\", \"voice.a.test\"]")).await.unwrap();
+    assert!(is_told().await);
+    issue(&world.authority, &Applicant::Member(fqdn("fe2.a.test"))).await.unwrap();
+    assert!(!is_told().await, "it has a certificate with them by now");
+}
+
+#[tokio::test]
+async fn what_is_in_force_and_not_on_disk_is_told() {
+    let world = World::new().await;
+    let (member, now) = (world.authority.member(), SystemTime::now());
+    member.take(&part(2, &["anna"], false), now).await.unwrap();
+    assert!(refused(member).is_empty());
+    // The disk is gone: nobody is kept out for that, and the board shows it.
+    world.authority.store().close().await;
+    let taken = member.take(&part(3, &["anna", "bert"], false), now).await.unwrap();
+    assert_eq!(taken.in_force.users, 3);
+    assert_eq!(refused(member), ["copy on its disk"]);
+}
+
+#[tokio::test]
+async fn users_of_another_domain_whose_passwords_would_not_fit_are_refused() {
+    let world = World::new().await;
+    let member = world.authority.member();
+    let mut other = part(2, &["anna"], false);
+    if let Update::Users { put, .. } = &mut other {
+        put[0].domain = "b.test".into();
+    }
+    let refused = member.take(&other, SystemTime::now()).await.unwrap_err().to_string();
+    assert!(refused.contains("b.test") && refused.contains("join again"), "{refused}");
+    assert!(member.holdings().users().is_empty());
 }
 
 fn refused(member: &member::Member) -> Vec<String> {

@@ -388,5 +388,6 @@ async fn n5_nobody_waits_for_a_server_that_was_cut_off_until_it_joins_anew() {
     let ticket = world.add(FE2).await;
     assert_eq!((publish().await.members, known().await.is_revoked), (1, true), "a ticket alone is no server");
     world.fetch(&ticket).await;
+    hello(&world.authority, FE2, listeners(22_101)).await.unwrap();
     assert_eq!((publish().await.missing, known().await.is_revoked), (vec![fqdn(FE2)], false));
 }

@@ -5,9 +5,9 @@
 
 mod world;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use ocsp::{REQUEST_BYTES_MAX, REQUEST_CERTIFICATES_MAX, Stapled, Status, read_staple, request};
+use ocsp::{ANSWER_VALIDITY, REQUEST_BYTES_MAX, REQUEST_CERTIFICATES_MAX, Stapled, Status, read_staple, request};
 use pki::{CertificateDer, Serial};
 use store::IssuanceLedger as _;
 use web::Published as _;
@@ -168,4 +168,23 @@ async fn each_ca_delegates_once_and_that_is_in_the_ledger() {
     // Its own certificate is good too, for whoever asks though it says that nobody needs to (RFC 6960 §4.2.2.2.1).
     let signer = signers.iter().find(|signer| signer.issuer == pki::facts(&issuing[0]).unwrap().subject).unwrap();
     assert_eq!(status(&world, &issuing[0], &signer.serial).await, Status::Good);
+}
+
+#[tokio::test]
+async fn a_responder_is_replaced_long_before_its_word_ends() {
+    let world = World::new().await;
+    let (_, chain) = world.fetch_chain(&world.add(FE2).await).await;
+    let (issuer, leaf, began) = (&chain[1], serial(&chain[0]), SystemTime::now());
+    let asked = request(issuer, &leaf).unwrap();
+    let signers = async || {
+        let all = world.authority.store().certificates(began, 1000).await.unwrap();
+        all.iter().filter(|one| one.role == store::Role::Ocsp && one.issuer == pki::facts(issuer).unwrap().subject).count()
+    };
+    for (days, expected) in [(0, 1), (3, 1), (4, 2), (7, 2), (8, 3), (30, 4)] {
+        let now = began + Duration::from_hours(24 * days);
+        let answer = world.authority.inquire(&asked, now).await;
+        let stapled = read_staple(&answer, issuer, &leaf, now).unwrap();
+        assert_eq!((stapled.status, signers().await), (Status::Good, expected), "after {days} days");
+        assert!(stapled.next_update > now + ANSWER_VALIDITY / 2, "it was not cut short by the end of who signed it");
+    }
 }

@@ -5,7 +5,7 @@
 mod world;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -105,6 +105,10 @@ impl web::Gate for Gate {
         judge(&self.policy.current(), contact, chain, SystemTime::now()).verdict
     }
 
+    fn expects(&self, _address: IpAddr) -> bool {
+        false
+    }
+
     fn changed(&self) -> watch::Receiver<u64> {
         self.epoch.clone()
     }
@@ -142,14 +146,14 @@ async fn join(world: &World, authority: SocketAddr, dir: &tempfile::TempDir) -> 
     let lists: Vec<Vec<u8>> = theirs.lists().iter().map(|list| list.as_der().to_vec()).collect();
     let root = Fingerprint::of(ca.authority().root());
     let holdings = Holdings::begin(root, believed(theirs.bundle_text()), &lists, believed(theirs.topology_text())).unwrap();
-    let policy = LivePolicy::new(holdings.policy().unwrap());
+    let policy = LivePolicy::new(holdings.policy(now).unwrap());
     let store = Embedded::create(&dir.path().join("state.db")).unwrap();
     let member = world::member(own, holdings, &policy, &identity, TcpListener::bind("127.0.0.1:0").unwrap(), store);
-    let tls = link_config(identity, policy, Arc::new(DefaultTimeProvider)).unwrap();
+    let tls = link_config(Arc::clone(&identity), policy, Arc::new(DefaultTimeProvider)).unwrap();
     // Nobody calls it there.
     let [sip, servers, https] = [5061, 5062, 8443].map(|port| Some(([127, 0, 0, 2], port).into()));
     let about = About { listeners: web::control::MemberListeners { sip, servers, https }, authority };
-    let agent = Agent::new(Arc::clone(&member), about, tls, mpsc::channel(1).0, || (String::new(), String::new()));
+    let agent = Agent::new(Arc::clone(&member), about, tls, mpsc::channel(1).0, identity);
     tokio::spawn(agent.run());
     member
 }

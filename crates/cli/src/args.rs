@@ -116,9 +116,9 @@ pub(crate) struct Serving {
 /// `verbund join`
 #[derive(Debug, Group)]
 pub(crate) struct Join {
-    /// What `verbund server add` printed on the authority, or - to read it from standard input
+    /// What `verbund server add` printed on the authority [default: asked for, or read from standard input]
     #[arg(value_name = "STRING")]
-    pub(crate) string: String,
+    pub(crate) string: Option<String>,
     #[command(flatten)]
     pub(crate) serving: Serving,
 }
@@ -148,9 +148,11 @@ pub(crate) enum Server {
         /// The server, as the topology lists it
         #[arg(value_parser = Fqdn::parse)]
         name: Fqdn,
-        /// The request
+        /// The request, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         request: PathBuf,
+        #[command(flatten)]
+        admin: Admin,
     },
     /// Lists the servers of the topology and what is in force there
     List(Admin),
@@ -292,7 +294,13 @@ pub(crate) struct Admin {
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
     /// Adds a user and prints the generated password, once
-    Add(NamedUser),
+    Add {
+        #[command(flatten)]
+        user: Secret,
+        /// The home pool [default: that of the server that is asked]
+        #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
+        pool: Option<Fqdn>,
+    },
     /// Lists the users
     List(Admin),
     /// Removes a user; open sessions are cut
@@ -304,21 +312,40 @@ pub(crate) enum User {
         admin: Admin,
     },
     /// Gives a user a new password and prints it, once; open sessions are cut
-    Password(NamedUser),
+    Password(Secret),
+    /// Gives a user another home pool; they are signed out, and sign in again at its servers
+    Move {
+        /// The user's name, the part before the @
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        /// The new home pool
+        #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
+        pool: Fqdn,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Issues a certificate with which a phone signs in, for a request made there (PKCS#10 in PEM); prints the chain
+    Sign {
+        /// The user's name, the part before the @
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        /// The request, or - for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        request: PathBuf,
+        #[command(flatten)]
+        admin: Admin,
+    },
 }
 
 /// A user and where the password comes from.
 #[derive(Debug, Group)]
-pub(crate) struct NamedUser {
+pub(crate) struct Secret {
     /// The user's name, the part before the @
     #[arg(value_parser = UserName::parse)]
     pub(crate) name: UserName,
     /// Read the password from standard input instead of making one
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// The home pool [default: that of the server that is asked]
-    #[arg(long, value_name = "POOL", value_parser = Fqdn::parse)]
-    pub(crate) pool: Option<Fqdn>,
     #[command(flatten)]
     pub(crate) admin: Admin,
 }

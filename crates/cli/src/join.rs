@@ -3,7 +3,15 @@
 //! The root is believed because its fingerprint stands in the string; everything else is believed because of the root. The key is
 //! made here and stays here (P5).
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    env,
+    io::{self, Write as _},
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    process::Command,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use member::{Believed, Holdings, JoinString};
@@ -14,6 +22,7 @@ use web::{
     client::{Target, acme, root::fetch_root},
     control::{ControlClient, Held, Hello, MemberListeners, Update},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     args, log,
@@ -22,7 +31,7 @@ use crate::{
         membership::{Joined, MemberManifest},
     },
     ports::{Ports, Taken},
-    up,
+    secrets, up,
 };
 
 /// Joins, then serves until SIGTERM or Ctrl-C.
@@ -33,7 +42,7 @@ pub(crate) fn run(data: &args::Data, args: &args::Join) -> anyhow::Result<()> {
     log::start(args.serving.log_format)?;
     let is_usual = data.data.is_none();
     let data = up::data_dir(data)?;
-    let string: JoinString = read(&args.string)?.parse()?;
+    let string: JoinString = read(args.string.as_deref())?.parse()?;
     up::block_on(async {
         match organisation::find(&data)? {
             Found::Nothing => {}
@@ -54,14 +63,27 @@ pub(crate) fn run(data: &args::Data, args: &args::Join) -> anyhow::Result<()> {
     })
 }
 
-/// The string itself, or a line of standard input: arguments can be seen by others on this machine.
-fn read(string: &str) -> anyhow::Result<zeroize::Zeroizing<String>> {
-    if string != "-" {
-        return Ok(zeroize::Zeroizing::new(string.to_owned()));
+/// The string itself, or a line of standard input.
+fn read(string: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+    match string {
+        Some(string) if string != "-" => {
+            out_of_sight(string)?;
+            Ok(Zeroizing::new(string.to_owned()))
+        }
+        Some(_) | None => secrets::line("Join string: ", JoinString::BYTES_MAX).context("no join string: give it as the argument"),
     }
-    let mut line = zeroize::Zeroizing::new(String::new());
-    std::io::stdin().read_line(&mut line).context("cannot read the join string from standard input")?;
-    Ok(line)
+}
+
+/// Arguments can be seen by everybody on this machine, and whoever sees the string first can use it: this process begins anew
+/// with the string on its standard input. Returns where that cannot be; the string is good all the same.
+fn out_of_sight(string: &str) -> anyhow::Result<()> {
+    let (reader, mut writer) = io::pipe().context("cannot make a pipe")?;
+    writer.write_all(string.as_bytes())?;
+    drop(writer);
+    let arguments = env::args_os().skip(1).map(|argument| if argument == *string { "-".into() } else { argument });
+    let error = Command::new(env::current_exe()?).args(arguments).stdin(reader).exec();
+    tracing::debug!(%error, "the join string can be seen among this machine's processes");
+    Ok(())
 }
 
 fn tls(anchors: Anchors, revocation: Revocation, identity: Option<ClientIdentity<'_>>) -> anyhow::Result<Arc<ClientConfig>> {
@@ -82,8 +104,9 @@ async fn join(string: &JoinString, taken: Taken) -> anyhow::Result<Joined> {
     let chain = pki::certificates_from_pem(&enrolled.chain_pem)?;
     let identity = ClientIdentity { chain, key: &key };
     let mutual = target(tls(trust.bundle.anchors()?, Revocation::strict(trust.lists.clone(), member::GRACE), Some(identity))?);
-    let holdings = first_holdings(mutual, string, &trust, taken).await?;
-    let domain = holdings.topology().domains().first().cloned().context("the topology lists no domain")?;
+    let (holdings, users_domain) = first_holdings(mutual, string, &trust, taken).await?;
+    // The one that passwords were digested with; a topology may list several, in any order.
+    let domain = users_domain.or_else(|| holdings.topology().domains().first().cloned()).context("the topology lists no domain")?;
     let manifest = MemberManifest { domain, server_name: string.server.clone(), authority: string.address };
     let root_pem = trust.bundle.roots_pem();
     Ok(Joined { manifest, root_pem, chain_pem: enrolled.chain_pem, key, account: enrolled.account, holdings })
@@ -122,16 +145,22 @@ async fn get(authority: &Target, path: &str) -> anyhow::Result<Vec<u8>> {
     Ok(response.body)
 }
 
-/// The topology and the users, told to whoever is a member: this server is one from here on.
-async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, taken: Taken) -> anyhow::Result<Holdings> {
+/// The topology and the users, told to whoever is a member: this server is one from here on. With the domain of the users, if there are
+/// any.
+async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, taken: Taken) -> anyhow::Result<(Holdings, Option<Fqdn>)> {
     let client = ControlClient::connect(authority).await?;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
     client.hello(&Hello { version: env!("CARGO_PKG_VERSION").to_owned(), listeners }).await?;
     let mut feed = client.feed(&Held { bundle: trust.bundle.sequence, ..Held::default() }).await?;
-    let mut holdings: Option<Holdings> = None;
+    let (mut holdings, mut domain): (Option<Holdings>, Option<Fqdn>) = (None, None);
     loop {
         let update = feed.next().await?;
         let now = SystemTime::now();
+        if let Update::Users { put, .. } = &update
+            && let Some(first) = put.first()
+        {
+            domain = Some(Fqdn::parse(&first.domain).context("the authority's directory of users names a domain that is none")?);
+        }
         match (&mut holdings, &update) {
             (None, Update::Topology { document }) => {
                 let topology = Believed { text: document.clone(), at: now };
@@ -143,7 +172,7 @@ async fn first_holdings(authority: Target, string: &JoinString, trust: &Trust, t
             }
         }
         if let (Some(holdings), Update::Users { more: false, .. }) = (&mut holdings, &update) {
-            return Ok(holdings.clone());
+            return Ok((holdings.clone(), domain));
         }
     }
 }

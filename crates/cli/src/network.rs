@@ -2,15 +2,12 @@
 //!
 //! What counts is the authority's; what it answers becomes tables or JSON. The list of servers is in [`topology`](crate::topology).
 
-use std::fs;
-
-use anyhow::Context as _;
 use web::admin::{Member, Spread};
 
 use crate::{
     args::{Admin, Data, Server},
     output::{self, printable, table},
-    remote::{answer, ask, client},
+    remote::{answer, ask, client, request_text},
 };
 
 /// `verbund server …`
@@ -27,15 +24,15 @@ pub(crate) fn server(data: &Data, command: &Server) -> anyhow::Result<()> {
                 );
             }
             output::say(format!(
-                "{name} is listed (topology version {}). On its machine, before {}, run:\n\n  verbund join {}\n\nThe string is a secret, and good once.\n",
+                "{name} is listed (topology version {}). On its machine, before {}, run `verbund join` and give it this string:\n\n{}\n\nIt is a secret, and good once.\n",
                 added.version,
                 added.expires,
                 added.join.expose()
             ))
         }
-        Server::Sign { name, request } => {
-            let pem = fs::read_to_string(request).with_context(|| format!("cannot read {}", request.display()))?;
-            output::say(ask(client(data)?.sign(name, pem))?.chain)
+        Server::Sign { name, request, admin } => {
+            let signed = ask(client(data)?.sign(name, request_text(request)?))?;
+            answer(admin, &signed, |_| signed.chain.clone())
         }
         Server::List(admin) => status(data, admin),
     }

@@ -2,19 +2,23 @@
 //!
 //! The server answers over its admin socket; here the answers become tables, or JSON as they came.
 
-use std::io::Read as _;
+use std::{fs::File, io::Read, path::Path};
 
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use web::admin::{self, Certificate, Client, Created, Decision, Status};
 
 use crate::{
-    args::{Admin, Data, NamedUser, User},
+    args::{Admin, Data, Secret, User},
     output::{self, Paint, printable, table},
     up,
 };
 
 /// Longest password line that is read from standard input.
 const PASSWORD_INPUT_BYTES_MAX: u64 = 1024;
+
+/// Longest request for a certificate that is read: PEM is base64, and people put words before it.
+const REQUEST_TEXT_BYTES_MAX: u64 = 4 * pki::REQUEST_BYTES_MAX as u64;
 
 /// How many certificates of the ledger are listed.
 const CERTIFICATES: usize = 1000;
@@ -42,13 +46,27 @@ pub(crate) fn answer(admin: &Admin, value: &impl Serialize, text: impl FnOnce(Pa
 /// No server runs, or it says no; both with the cure.
 pub(crate) fn user(data: &Data, command: &User) -> anyhow::Result<()> {
     match command {
-        User::Add(named) => {
-            let password = chosen_password(named)?;
-            created(named, &ask(client(data)?.add_user(&named.name, password, named.pool.as_ref()))?)
+        User::Add { user, pool } => {
+            let password = chosen_password(user)?;
+            created(user, &ask(client(data)?.add_user(&user.name, password, pool.as_ref()))?)
         }
-        User::Password(named) => {
-            let password = chosen_password(named)?;
-            created(named, &ask(client(data)?.set_password(&named.name, password))?)
+        User::Password(user) => {
+            let password = chosen_password(user)?;
+            created(user, &ask(client(data)?.set_password(&user.name, password))?)
+        }
+        User::Move { name, pool, admin } => {
+            let moved = ask(client(data)?.move_user(name, pool))?;
+            answer(admin, &moved, |_| {
+                format!(
+                    "{} is at home in {} now. Signed in elsewhere, they were signed out and sign in again there.\n",
+                    printable(&moved.aor),
+                    moved.pool
+                )
+            })
+        }
+        User::Sign { name, request, admin } => {
+            let signed = ask(client(data)?.sign_user(name, request_text(request)?))?;
+            answer(admin, &signed, |_| signed.chain.clone())
         }
         User::List(admin) => {
             let users = ask(client(data)?.users())?;
@@ -61,7 +79,24 @@ pub(crate) fn user(data: &Data, command: &User) -> anyhow::Result<()> {
     }
 }
 
-fn chosen_password(named: &NamedUser) -> anyhow::Result<Option<admin::Password>> {
+/// A request for a certificate in PEM, out of a file or standard input.
+///
+/// # Errors
+/// It cannot be read, or is longer than one.
+pub(crate) fn request_text(path: &Path) -> anyhow::Result<String> {
+    let from: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
+    };
+    let mut text = String::new();
+    let read =
+        from.take(REQUEST_TEXT_BYTES_MAX + 1).read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(read as u64 <= REQUEST_TEXT_BYTES_MAX, "{} is longer than a request for a certificate", path.display());
+    Ok(text)
+}
+
+fn chosen_password(named: &Secret) -> anyhow::Result<Option<admin::Password>> {
     if !named.password_stdin {
         return Ok(None);
     }
@@ -71,7 +106,7 @@ fn chosen_password(named: &NamedUser) -> anyhow::Result<Option<admin::Password>>
 }
 
 /// A generated password is shown this once; one that was typed is known already.
-fn created(named: &NamedUser, created: &Created) -> anyhow::Result<()> {
+fn created(named: &Secret, created: &Created) -> anyhow::Result<()> {
     let aor = printable(&created.aor);
     if !named.password_stdin {
         return answer(&named.admin, created, |paint| {
@@ -94,6 +129,9 @@ fn status_text(status: &Status, paint: Paint) -> String {
     let Status { domain, server_name, version, started, sip, https, .. } = status;
     let mut text = format!("{}  {server_name}, verbund {version}, since {started}\n", paint.bold(printable(domain)));
     text += &format!("SIP over TLS {sip}, HTTPS {https}\n\n");
+    for trouble in &status.troubles {
+        text += &format!("{} {}\n\n", paint.bold("Trouble:".to_owned()), printable(trouble));
+    }
     let registrations: Vec<Vec<String>> = status.registrations.iter().map(registration_row).collect();
     text += &chapter(paint, &["REACHABLE", "FROM", "EXPIRES", "PHONE", "CONTACT"], &registrations, "No phone can be reached.");
     let connections: Vec<Vec<String>> = status.connections.iter().map(connection_row).collect();

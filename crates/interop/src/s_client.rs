@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
-use std::time::Duration;
 
-use crate::{Lab, Program, Site, within};
+use crate::{Lab, PATIENCE, Program, Site, within};
 
 /// A certificate that a peer shows, and its key.
 #[derive(Clone, Debug)]
@@ -45,21 +44,32 @@ impl SClient {
         let _ = self.stdin.flush();
     }
 
-    /// Asks over the connection whether somebody is there (OPTIONS), and waits for the 200.
-    pub fn is_answered(&mut self, number: usize) -> bool {
-        let id = format!("q{number}x");
+    /// Asks over the connection whether somebody is there (OPTIONS).
+    pub fn ask(&mut self, number: usize) {
+        let id = question(number);
         self.say(&format!(
             "OPTIONS sip:sip.verbund.test SIP/2.0\r\nVia: SIP/2.0/TLS peer.verbund.test;branch=z9hG4bK{id}\r\nMax-Forwards: 1\r\n\
              From: <sip:peer.verbund.test>;tag={id}\r\nTo: <sip:sip.verbund.test>\r\nCall-ID: {id}\r\nCSeq: 1 OPTIONS\r\n\
              Content-Length: 0\r\n\r\n"
         ));
-        let answer = format!("Call-ID: {id}");
-        within(Duration::from_secs(20), || {
+    }
+
+    /// Whether the 200 to that question comes, before the connection ends.
+    pub fn hears_answer(&mut self, number: usize) -> bool {
+        let answer = format!("Call-ID: {}", question(number));
+        within(PATIENCE, || {
+            let ended = self.has_ended();
             let printed = self.program.printed();
             let answered = printed.contains("SIP/2.0 200") && printed.contains(&answer);
-            (answered || self.has_ended()).then_some(answered)
+            (answered || ended).then_some(answered)
         })
         .unwrap_or(false)
+    }
+
+    /// Asks, and says whether the answer came.
+    pub fn is_answered(&mut self, number: usize) -> bool {
+        self.ask(number);
+        self.hears_answer(number)
     }
 
     /// Ends the connection in order.
@@ -87,7 +97,7 @@ impl SClient {
 
     /// Waits for the handshake's end, on this side; whether a session of before was taken up again, or `None` without handshake.
     pub fn resumed(&mut self) -> Option<bool> {
-        within(Duration::from_secs(20), || {
+        within(PATIENCE, || {
             let printed = self.program.printed();
             let found = printed.lines().find_map(|line| match line {
                 line if line.starts_with("Reused, TLS") => Some(Some(true)),
@@ -98,6 +108,11 @@ impl SClient {
         })
         .flatten()
     }
+}
+
+/// The Call-ID of a question.
+fn question(number: usize) -> String {
+    format!("q{number}x")
 }
 
 /// Options of [`SClient::connect`] that keep every session and ticket in this file.

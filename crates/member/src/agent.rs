@@ -2,6 +2,9 @@
 //!
 //! While it is there every change arrives within moments and is acknowledged when it is in force. While it is not, the server
 //! goes on with what it holds (storage rule: authority down harms nobody for as long as lists and certificates last).
+//!
+//! Who was revoked hears nothing over the line any more, for it is cut first. So the lists are looked at as soon as the line is lost,
+//! and a server that finds itself on one serves nobody until it has another certificate (row N5).
 
 use std::{
     net::SocketAddr,
@@ -16,13 +19,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use topology::Role;
-use trust::Refusal;
+use trust::{Refusal, tls::ServerIdentity};
 use web::{
+    admin::rfc3339,
     client::Target,
     control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Update},
 };
 
-use crate::{Member, catch_up};
+use crate::{Holdings, Member, catch_up};
 
 /// How long to wait before the authority is called again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -45,7 +49,8 @@ pub struct Agent {
     tls: Arc<ClientConfig>,
     /// Told when the authority wants our certificate renewed.
     renew: mpsc::Sender<()>,
-    shown: Box<dyn Fn() -> (String, String) + Send + Sync>,
+    /// What this server shows.
+    identity: Arc<ServerIdentity>,
     /// How many calls in a row came to nothing: each further one goes to the next address.
     failed: usize,
     /// When to ask for what the line does not bring; `None` while it is there.
@@ -64,22 +69,22 @@ enum Ended {
 }
 
 impl Agent {
-    /// An agent that calls with `tls`; `shown` gives serial number and end of the certificate that the server shows.
-    pub fn new(
+    /// An agent that calls with `tls`, of a server that shows `identity`.
+    pub const fn new(
         member: Arc<Member>,
         about: About,
         tls: Arc<ClientConfig>,
         renew: mpsc::Sender<()>,
-        shown: impl Fn() -> (String, String) + Send + Sync + 'static,
+        identity: Arc<ServerIdentity>,
     ) -> Self {
-        Self { member, about, tls, renew, shown: Box::new(shown), failed: 0, ask_at: None }
+        Self { member, about, tls, renew, identity, failed: 0, ask_at: None }
     }
 
     /// Calls until the task is ended; never gives up.
     pub async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
+        self.catch_up().await;
         loop {
-            self.catch_up().await;
             let began = Instant::now();
             let ended = match self.call().await {
                 Ok(never) => match never {},
@@ -90,23 +95,30 @@ impl Agent {
                 backoff = BACKOFF_MIN;
             }
             self.failed = self.failed.wrapping_add(1);
-            self.ask_at.get_or_insert(began);
+            // What cut us off acts a moment before it is shown to all, so in the beginning it is asked for with every call.
+            let is_news = backoff < BACKOFF_MAX;
+            self.ask_at = self.ask_at.filter(|_| !is_news).or(Some(began));
             tracing::warn!(server = %self.member.name(), reason = %ended, again_in = ?backoff, "no line to the authority; what is held stays in force");
+            self.catch_up().await;
             sleep(jittered(backoff)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
     /// Asks for lists and bundle where the line does not bring them: as soon as it is lost and from time to time, so that what was
-    /// revoked is known here though the authority does not take us; and before each call when a list has run out, for without it the
-    /// authority cannot be believed.
+    /// revoked is known here though the authority does not take us; and before each call when a list or the bundle has run out, for without
+    /// them the authority cannot be believed.
     async fn catch_up(&mut self) {
         let holdings = self.member.holdings();
         let is_due = self.ask_at.is_some_and(|at| at <= Instant::now());
-        if !is_due && !holdings.has_stale_lists(SystemTime::now()) {
-            return;
+        if is_due || holdings.is_stale(SystemTime::now()) {
+            self.ask(&holdings).await;
         }
-        self.ask_at = Some(Instant::now() + jittered(catch_up::refresh(&holdings)));
+        self.look_at_ourselves().await;
+    }
+
+    async fn ask(&mut self, holdings: &Holdings) {
+        self.ask_at = Some(Instant::now() + jittered(catch_up::refresh(holdings)));
         if let Err(error) = catch_up::catch_up(&self.member, self.about.authority).await {
             tracing::debug!(server = %self.member.name(), %error, "nothing could be fetched from the authority");
         }
@@ -161,17 +173,29 @@ impl Agent {
 
     /// What is refused is told with the next report; the line stays, for the next document may be better.
     async fn take(&self, update: &Update) {
-        match self.member.take(update, SystemTime::now()).await {
-            Ok(taken) if taken.changed.renew => {
-                // A renewal that is wanted already needs no second word.
-                let _ = self.renew.try_send(());
-            }
-            Ok(_) | Err(_) => {}
+        let Ok(taken) = self.member.take(update, SystemTime::now()).await else { return };
+        if taken.changed.renew {
+            // A renewal that is wanted already needs no second word.
+            let _ = self.renew.try_send(());
+        }
+        if taken.changed.trust {
+            self.look_at_ourselves().await;
         }
     }
 
+    /// A phone knows no lists, and believes a revoked server for as long as its certificate lasts. So such a server sends
+    /// everybody away by itself and lets nobody in, until it shows another certificate; it gets one if only this one was taken back.
+    async fn look_at_ourselves(&self) {
+        let chain = self.identity.chain();
+        let Some(refusal) = self.member.revoked(&chain, SystemTime::now()) else { return };
+        tracing::error!(server = %self.member.name(), %refusal, "this server was revoked and serves nobody until it has another certificate");
+        self.identity.withdraw(&chain);
+        self.member.send_everybody_away("this server's certificate was revoked").await;
+    }
+
     fn report(&self) -> InForce {
-        let (serial, not_after) = (self.shown)();
+        let shown = self.identity.chain().first().and_then(pki::facts);
+        let (serial, not_after) = shown.map(|facts| (facts.serial.to_string(), rfc3339(facts.not_after))).unwrap_or_default();
         InForce { serial, not_after, ..self.member.in_force().borrow().clone() }
     }
 }

@@ -3,11 +3,15 @@
 
 use std::time::SystemTime;
 
-use pki::{Anchors, Fingerprint, RevocationList};
+use pki::{Anchors, RevocationList};
 use store::{Embedded, Error, Held as _, HeldDocument, HeldKind};
 use web::control::{Update, UserRecord};
+use zeroize::Zeroizing;
 
-use crate::holdings::{Believed, Holdings, Refused};
+use crate::{
+    holdings::{Believed, Changed, Holdings, Refused},
+    users::PARTS,
+};
 
 /// Why there are no holdings on disk.
 #[derive(Debug, thiserror::Error)]
@@ -26,88 +30,128 @@ pub enum DiskFault {
     Users(String),
 }
 
-/// Keeps what an update changed.
-pub(crate) async fn keep(store: &Embedded, holdings: &Holdings, update: &Update, domain: &str) -> Result<(), Error> {
-    match update {
-        Update::Topology { .. } => keep_topology(store, holdings).await,
-        Update::Bundle { .. } => keep_bundle(store, holdings).await,
-        Update::RevocationLists { .. } => keep_lists(store, holdings).await,
-        Update::Users { more: false, .. } => keep_users(store, holdings, domain).await,
-        Update::Users { .. } | Update::Renew | Update::Heartbeat | Update::Unknown => Ok(()),
-    }
+/// Why what is in force is not on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    /// The disk does not take it.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// It cannot be written down.
+    #[error("a record of a user cannot be written down: {0}; report this")]
+    Record(#[from] serde_json::Error),
 }
 
-/// Keeps everything: a server that has just joined.
+/// The key under which the revision of the directory is held; of directories from before they had parts, all users too.
+const REVISION_KEY: &str = "";
+const NO_RECORDS: &[u8] = b"[]";
+
+type Documents = Vec<(HeldKind, HeldDocument)>;
+
+/// Keeps what an update changed, all of it or nothing: what the server starts with the next time was in force at one moment.
+pub(crate) async fn keep(store: &Embedded, holdings: &Holdings, update: &Update, changed: &Changed, domain: &str) -> Result<(), NotKept> {
+    let mut documents = Documents::new();
+    let mut only: &[HeldKind] = &[];
+    match update {
+        Update::Topology { .. } => documents.push(topology(holdings)),
+        // Lists of a CA that the new bundle does not have go with it, and not a moment later.
+        Update::Bundle { .. } | Update::RevocationLists { .. } => {
+            documents.push(bundle(holdings));
+            documents.extend(lists(holdings));
+            only = &[HeldKind::RevocationList];
+        }
+        Update::Users { more: false, .. } if has_parts(store).await? => {
+            documents.extend(users(holdings, changed.users.parts(), domain)?);
+        }
+        Update::Users { more: false, .. } => {
+            documents.extend(users(holdings, 0..PARTS, domain)?);
+            only = &[HeldKind::Directory];
+        }
+        Update::Users { .. } | Update::Renew | Update::Heartbeat | Update::Unknown => return Ok(()),
+    }
+    Ok(store.hold_together(documents, only).await?)
+}
+
+/// Keeps everything: a server that has just joined, or one whose disk did not take something before.
 ///
 /// # Errors
 /// The disk does not take it.
-pub async fn keep_all(store: &Embedded, holdings: &Holdings, domain: &str) -> Result<(), Error> {
-    keep_bundle(store, holdings).await?;
-    keep_lists(store, holdings).await?;
-    keep_topology(store, holdings).await?;
-    keep_users(store, holdings, domain).await
+pub async fn keep_all(store: &Embedded, holdings: &Holdings, domain: &str) -> Result<(), NotKept> {
+    let mut documents = vec![topology(holdings), bundle(holdings)];
+    documents.extend(lists(holdings));
+    documents.extend(users(holdings, 0..PARTS, domain)?);
+    Ok(store.hold_together(documents, &[HeldKind::RevocationList, HeldKind::Directory]).await?)
 }
 
-async fn keep_topology(store: &Embedded, holdings: &Holdings) -> Result<(), Error> {
+fn document(
+    kind: HeldKind,
+    key: String,
+    number: u64,
+    content: impl Into<Zeroizing<Vec<u8>>>,
+    held_at: SystemTime,
+) -> (HeldKind, HeldDocument) {
+    (kind, HeldDocument { key, number, content: content.into(), held_at })
+}
+
+fn topology(holdings: &Holdings) -> (HeldKind, HeldDocument) {
     let Believed { text, at } = holdings.topology_text();
-    store.hold(HeldKind::Topology, "", holdings.topology().version(), text.as_bytes(), *at).await
+    document(HeldKind::Topology, String::new(), holdings.topology().version(), text.clone().into_bytes(), *at)
 }
 
-async fn keep_bundle(store: &Embedded, holdings: &Holdings) -> Result<(), Error> {
+fn bundle(holdings: &Holdings) -> (HeldKind, HeldDocument) {
     let Believed { text, at } = holdings.bundle_text();
-    store.hold(HeldKind::Bundle, "", holdings.bundle().sequence, text.as_bytes(), *at).await
+    document(HeldKind::Bundle, String::new(), holdings.bundle().sequence, text.clone().into_bytes(), *at)
 }
 
-async fn keep_lists(store: &Embedded, holdings: &Holdings) -> Result<(), Error> {
-    let key = |list: &RevocationList| list.issuer_key().to_string();
-    for old in store.all_held(HeldKind::RevocationList).await? {
-        if !holdings.lists().iter().any(|list| key(list) == old.key) {
-            store.let_go(HeldKind::RevocationList, &old.key).await?;
-        }
+fn lists(holdings: &Holdings) -> impl Iterator<Item = (HeldKind, HeldDocument)> + '_ {
+    let of = |list: &RevocationList| {
+        document(HeldKind::RevocationList, list.issuer_key().to_string(), list.number(), list.as_der().to_vec(), list.this_update())
+    };
+    holdings.lists().iter().map(of)
+}
+
+/// These parts of the directory, and its revision.
+fn users(holdings: &Holdings, parts: impl IntoIterator<Item = usize>, domain: &str) -> Result<Documents, NotKept> {
+    let (users, now) = (holdings.users(), SystemTime::now());
+    let mut documents = vec![document(HeldKind::Directory, REVISION_KEY.to_owned(), users.revision(), NO_RECORDS.to_vec(), now)];
+    for part in parts {
+        let json = Zeroizing::new(serde_json::to_vec(&users.records_of_part(part, domain))?);
+        documents.push(document(HeldKind::Directory, format!("{part:02x}"), users.revision(), json, now));
     }
-    for list in holdings.lists().iter() {
-        store.hold(HeldKind::RevocationList, &key(list), list.number(), list.as_der(), list.this_update()).await?;
-    }
-    Ok(())
+    Ok(documents)
 }
 
-async fn keep_users(store: &Embedded, holdings: &Holdings, domain: &str) -> Result<(), Error> {
-    let records = holdings.users().records(domain);
-    let json = zeroize::Zeroizing::new(serde_json::to_vec(&records).unwrap_or_default());
-    // A revision may go back when the authority was restored; who is there counts, not how they are counted.
-    store.let_go(HeldKind::Directory, "").await?;
-    store.hold(HeldKind::Directory, "", holdings.users().revision(), &json, SystemTime::now()).await
+/// Whether the directory on disk is in parts: one from before there were any is written anew as a whole.
+async fn has_parts(store: &Embedded) -> Result<bool, Error> {
+    Ok(store.held(HeldKind::Directory, REVISION_KEY).await?.is_some_and(|held| held.content.as_slice() == NO_RECORDS))
 }
 
-/// Which root the holdings begin from.
-pub enum Trust<'a> {
-    /// Those of an earlier start, which lie beside the state file.
-    Roots(&'a Anchors),
-    /// The one that a join string names.
-    Pinned(Fingerprint),
-}
-
-/// Reads back what was believed.
+/// Reads back what was believed, from the roots that lie beside the state file.
 ///
 /// # Errors
 /// It is not there, not whole, or not what was put there.
-pub async fn restore(store: &Embedded, trust: Trust<'_>) -> Result<Holdings, DiskFault> {
-    let bundle = document(store, HeldKind::Bundle).await?;
-    let topology = document(store, HeldKind::Topology).await?;
+pub async fn restore(store: &Embedded, roots: &Anchors) -> Result<Holdings, DiskFault> {
+    let bundle = believed(store, HeldKind::Bundle).await?;
+    let topology = believed(store, HeldKind::Topology).await?;
     let lists: Vec<Vec<u8>> = store.all_held(HeldKind::RevocationList).await?.iter().map(|list| list.content.to_vec()).collect();
-    let mut holdings = match trust {
-        Trust::Roots(roots) => Holdings::restore(roots, bundle, &lists, topology)?,
-        Trust::Pinned(root) => Holdings::begin(root, bundle, &lists, topology)?,
-    };
-    if let Some(directory) = store.held(HeldKind::Directory, "").await? {
-        let records: Vec<UserRecord> = serde_json::from_slice(&directory.content).map_err(|error| DiskFault::Users(error.to_string()))?;
-        let update = Update::Users { revision: directory.number, from_scratch: true, more: false, put: records, gone: Vec::new() };
-        holdings.take(&update, directory.held_at)?;
-    }
+    let mut holdings = Holdings::restore(roots, bundle, &lists, topology)?;
+    restore_users(store, &mut holdings).await?;
     Ok(holdings)
 }
 
-async fn document(store: &Embedded, kind: HeldKind) -> Result<Believed, DiskFault> {
+async fn restore_users(store: &Embedded, holdings: &mut Holdings) -> Result<(), DiskFault> {
+    let parts = store.all_held(HeldKind::Directory).await?;
+    let Some(newest) = parts.iter().find(|part| part.key == REVISION_KEY) else { return Ok(()) };
+    let mut put: Vec<UserRecord> = Vec::new();
+    for part in &parts {
+        let records: Vec<UserRecord> = serde_json::from_slice(&part.content).map_err(|error| DiskFault::Users(error.to_string()))?;
+        put.extend(records);
+    }
+    let update = Update::Users { revision: newest.number, from_scratch: true, more: false, put, gone: Vec::new() };
+    holdings.take(&update, newest.held_at)?;
+    Ok(())
+}
+
+async fn believed(store: &Embedded, kind: HeldKind) -> Result<Believed, DiskFault> {
     let HeldDocument { content, held_at, .. } = &store.held(kind, "").await?.ok_or(DiskFault::Missing(kind))?;
     Ok(Believed { text: String::from_utf8_lossy(content).into_owned(), at: *held_at })
 }

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pki::{Anchors, Bundle, BundleFault, DocumentKind, Fingerprint, HeldBundle, Revocation, RevocationList, RevocationLists, read_signed};
+use pki::{
+    Anchors, Bundle, BundleFault, DocumentKind, Fingerprint, HeldBundle, Revocation, RevocationList, RevocationListFault, RevocationLists,
+    read_signed,
+};
 use topology::{HeldTopology, SignedTopology, Topology};
 use trust::Policy;
 use web::control::{self, InForce, ListInForce, Update};
@@ -33,6 +36,18 @@ pub enum Refused {
     /// A revocation list.
     #[error(transparent)]
     List(#[from] pki::RevocationListFault),
+    /// A revocation list that was old already when the bundle was made.
+    #[error(
+        "the revocation list of {issuer} has number {number}, and the trust bundle says that {wanted} was there already; whoever sent it is behind, or replays"
+    )]
+    Behind {
+        /// Whose list.
+        issuer: String,
+        /// Its number.
+        number: u64,
+        /// The one that the bundle names.
+        wanted: u64,
+    },
     /// A part of the directory.
     #[error(transparent)]
     Users(#[from] UsersFault),
@@ -60,16 +75,16 @@ pub struct Believed {
     pub at: SystemTime,
 }
 
-/// Everything that a server needs to know whom to believe.
+/// Everything that a server needs to know whom to believe. A copy is cheap: documents and users are shared until they change.
 #[derive(Clone, Debug)]
 pub struct Holdings {
-    bundle: Bundle,
+    bundle: Arc<Bundle>,
     held_bundle: HeldBundle,
-    bundle_text: Believed,
+    bundle_text: Arc<Believed>,
     lists: RevocationLists,
     topology: Arc<Topology>,
     held_topology: HeldTopology,
-    topology_text: Believed,
+    topology_text: Arc<Believed>,
     users: Users,
     parts: Vec<control::UserRecord>,
 }
@@ -82,7 +97,9 @@ impl Holdings {
     /// Any of it is not so.
     pub fn begin(root: Fingerprint, bundle: Believed, lists: &[Vec<u8>], topology: Believed) -> Result<Self, Refused> {
         let (read, held_bundle) = Bundle::read_pinned(&bundle.text, root, bundle.at)?;
-        Self::with_bundle(read, held_bundle, bundle, lists, topology)
+        let begun = Self::with_bundle(read, held_bundle, bundle, lists, topology)?;
+        begun.lists.iter().try_for_each(|list| begun.check_not_behind(list))?;
+        Ok(begun)
     }
 
     /// What was believed before, read again from this server's own disk.
@@ -99,7 +116,12 @@ impl Holdings {
         let issuers: Vec<_> = read.list_issuers().cloned().collect();
         let mut lists = RevocationLists::new();
         for der in ders {
-            let list = RevocationList::read(der, &issuers)?;
+            let list = match RevocationList::read(der, &issuers) {
+                Ok(list) => list,
+                // Of a CA that the bundle has no more. Without a list nobody is believed, so to pass one over lets nobody in.
+                Err(RevocationListFault::UnknownIssuer { .. }) => continue,
+                Err(fault) => return Err(fault.into()),
+            };
             // One that has run out on our disk is still better than none: `Revocation` knows how old it may be.
             let at = bundle.at.min(list.next_update()).max(list.this_update());
             lists.take(list, at)?;
@@ -107,13 +129,13 @@ impl Holdings {
         let revocation = Revocation::strict(lists.clone(), GRACE);
         let signed = SignedTopology::accept(&topology.text, None, &read.anchors()?, &revocation, topology.at)?;
         Ok(Self {
-            bundle: read,
+            bundle: Arc::new(read),
             held_bundle,
-            bundle_text: bundle,
+            bundle_text: Arc::new(bundle),
             lists,
             topology: Arc::new(signed.topology().clone()),
             held_topology: signed.held(),
-            topology_text: topology,
+            topology_text: Arc::new(topology),
             users: Users::default(),
             parts: Vec::new(),
         })
@@ -141,9 +163,9 @@ impl Holdings {
         let changed = held.sequence != self.held_bundle.sequence;
         let keys: Vec<Fingerprint> = bundle.list_issuers().filter_map(pki::facts).map(|facts| facts.public_key_fingerprint()).collect();
         self.lists.retain(|list| keys.contains(&list.issuer_key()));
-        self.bundle = bundle;
+        self.bundle = Arc::new(bundle);
         self.held_bundle = held;
-        self.bundle_text = Believed { text: text.to_owned(), at: now };
+        self.bundle_text = Arc::new(Believed { text: text.to_owned(), at: now });
         Ok(Changed { trust: changed, ..Changed::default() })
     }
 
@@ -152,7 +174,9 @@ impl Holdings {
         let mut lists = self.lists.clone();
         let mut trust = false;
         for der in ders {
-            trust |= lists.take(RevocationList::read(der, &issuers)?, now)?;
+            let list = RevocationList::read(der, &issuers)?;
+            self.check_not_behind(&list)?;
+            trust |= lists.take(list, now)?;
         }
         self.lists = lists;
         Ok(Changed { trust, ..Changed::default() })
@@ -163,7 +187,7 @@ impl Holdings {
         let topology = signed.topology().version() != self.topology.version();
         self.topology = Arc::new(signed.topology().clone());
         self.held_topology = signed.held();
-        self.topology_text = Believed { text: text.to_owned(), at: now };
+        self.topology_text = Arc::new(Believed { text: text.to_owned(), at: now });
         Ok(Changed { topology, ..Changed::default() })
     }
 
@@ -194,25 +218,48 @@ impl Holdings {
         self.parts.clear();
     }
 
-    /// What every listener and link goes by.
+    /// What every listener and link goes by at this moment. When the time of the bundle is over no issuing CA counts any more, so
+    /// nobody with a certificate is believed (row N29); the roots still do, so that a new bundle can be.
     ///
     /// # Errors
     /// Never for holdings that were taken in: their roots were looked at.
-    pub fn policy(&self) -> Result<Policy, Refused> {
+    pub fn policy(&self, now: SystemTime) -> Result<Policy, Refused> {
         Ok(Policy {
             topology: Topology::clone(&self.topology),
             anchors: self.bundle.anchors()?,
             revocation: self.revocation(),
-            issuing: self.bundle.pinned(),
+            issuing: if self.is_bundle_over(now) { Vec::new() } else { self.bundle.pinned() },
         })
     }
 
-    /// Whether the time of a list is over, or one is missing: what its CA issued is believed for [`GRACE`] more, then no longer.
+    /// Whether the bundle counted until a moment that has passed, [`GRACE`] included.
     #[must_use]
-    pub fn has_stale_lists(&self, now: SystemTime) -> bool {
-        let is_fresh = |key: Fingerprint| self.lists.iter().any(|list| list.issuer_key() == key && now <= list.next_update());
+    pub fn is_bundle_over(&self, now: SystemTime) -> bool {
+        now > self.bundle.valid_until + GRACE
+    }
+
+    /// Whether something should be asked for, because its time is over, it is behind or missing: what its CA issued is believed for
+    /// [`GRACE`] more, then no longer.
+    #[must_use]
+    pub fn is_stale(&self, now: SystemTime) -> bool {
+        let is_fresh = |key: Fingerprint| {
+            let held = self.lists.iter().find(|list| list.issuer_key() == key);
+            held.is_some_and(|list| now <= list.next_update() && self.check_not_behind(list).is_ok())
+        };
         let keys = self.bundle.list_issuers().filter_map(pki::facts).map(|facts| facts.public_key_fingerprint());
-        !keys.into_iter().all(is_fresh)
+        now > self.bundle.valid_until || !keys.into_iter().all(is_fresh)
+    }
+
+    /// Whether a list is at least the one that there was when the bundle was made. One that is held already stays, though a later bundle
+    /// says so: what it revokes stays revoked, its time ends as it ends, and the next one is asked for.
+    fn check_not_behind(&self, list: &RevocationList) -> Result<(), Refused> {
+        let is_issuer = |issuer: &Fingerprint| {
+            let certificate = self.bundle.list_issuers().find(|certificate| Fingerprint::of(certificate) == *issuer);
+            certificate.and_then(pki::facts).is_some_and(|facts| facts.public_key_fingerprint() == list.issuer_key())
+        };
+        let wanted = self.bundle.lists.iter().filter(|place| is_issuer(&place.issuer)).map(|place| place.number).max().unwrap_or(0);
+        let (issuer, number) = (list.issuer_text().to_owned(), list.number());
+        if number < wanted { Err(Refused::Behind { issuer, number, wanted }) } else { Ok(()) }
     }
 
     /// What every certificate is held against.

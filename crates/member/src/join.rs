@@ -36,9 +36,6 @@ pub enum JoinFault {
 }
 
 const PREFIX: &str = "verbund-join:v1:";
-/// The longest join string, in bytes.
-const JOIN_BYTES_MAX: usize = 4096;
-
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
@@ -56,12 +53,17 @@ impl Drop for Wire {
     }
 }
 
+impl JoinString {
+    /// The longest join string, in bytes.
+    pub const BYTES_MAX: usize = 4096;
+}
+
 impl FromStr for JoinString {
     type Err = JoinFault;
 
     fn from_str(text: &str) -> Result<Self, JoinFault> {
         let coded = text.trim().strip_prefix(PREFIX).ok_or(JoinFault::Prefix)?;
-        if coded.len() > JOIN_BYTES_MAX {
+        if coded.len() > Self::BYTES_MAX {
             return Err(JoinFault::Damaged("it is too long"));
         }
         let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(coded).map_err(|_| JoinFault::Damaged("a character is missing or wrong"))?);

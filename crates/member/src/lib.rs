@@ -10,6 +10,8 @@ pub mod disk;
 mod holdings;
 mod join;
 mod member;
+#[cfg(test)]
+mod tests;
 mod users;
 
 pub use agent::{About, Agent, jittered};

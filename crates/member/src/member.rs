@@ -1,28 +1,59 @@
 //! What this server holds, and that it is in force: the one place where a change of trust reaches listeners, links, open
 //! connections and users.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use net::Handle;
 use node::Node;
-use pki::{CertificateDer, Fqdn};
+use pki::{CertificateDer, Fqdn, Rejection};
 use registrar::{Directory, DirectoryFull, UserName};
 use store::Embedded;
 use tokio::sync::{Mutex, watch};
 use topology::Topology;
-use trust::{LivePolicy, Refusal, judge_answer};
+use trust::{Contact, Listener, LivePolicy, Refusal, judge, judge_answer};
 use web::control::{Held, InForce, RefusedDocument, Update};
 
 use crate::{
     disk,
     holdings::{Changed, Holdings, Refused},
-    users::{Homed, UsersChange},
+    users::{Homed, UsersChange, UsersFault},
 };
+
+/// Where a question about ourselves comes from; nothing is believed because of it.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What stands in a report in the place of a document's kind when the disk did not take something.
+const ON_DISK: &str = "copy on its disk";
+
+/// What this server holds, and what went wrong with it.
+struct Inside {
+    holdings: Holdings,
+    /// Whether all of it is on disk too.
+    is_kept: bool,
+    /// What was not taken or not kept, the latest of each kind, until something of that kind goes well.
+    troubles: Vec<RefusedDocument>,
+}
+
+impl Inside {
+    fn note(&mut self, document: &str, reason: String, now: SystemTime) {
+        self.mended(Some(document));
+        self.troubles.push(RefusedDocument { document: document.to_owned(), reason, at: pki::rfc3339(now) });
+    }
+
+    fn mended(&mut self, document: Option<&str>) {
+        self.troubles.retain(|one| Some(one.document.as_str()) != document);
+    }
+}
 
 /// A running server as a member of its organisation; the authority's own server is one too.
 pub struct Member {
     name: Fqdn,
-    holdings: Mutex<Holdings>,
+    inside: Mutex<Inside>,
     policy: Arc<LivePolicy>,
     /// Counts the changes of the policy, for listeners that have to judge again.
     epoch: watch::Sender<u64>,
@@ -53,7 +84,7 @@ impl Member {
         let shown = Arc::new(holdings.clone());
         Self {
             name,
-            holdings: Mutex::new(holdings),
+            inside: Mutex::new(Inside { holdings, is_kept: true, troubles: Vec::new() }),
             policy,
             epoch: watch::Sender::new(0),
             in_force: watch::Sender::new(in_force),
@@ -99,9 +130,9 @@ impl Member {
     /// A new feed of the authority begins: what came of the one before only in part is forgotten, and comes again from the
     /// start. Gives what the authority is asked to continue from.
     pub async fn begin_feed(&self) -> Held {
-        let mut holdings = self.holdings.lock().await;
-        holdings.forget_parts();
-        holdings.held()
+        let mut inside = self.inside.lock().await;
+        inside.holdings.forget_parts();
+        inside.holdings.held()
     }
 
     /// Takes an update in and puts it into force before it returns: listeners judge by it, connections that no longer stand
@@ -110,42 +141,87 @@ impl Member {
     /// # Errors
     /// Row N29, and the last good one stays; or the disk does not take it, and it is in force all the same.
     pub async fn take(&self, update: &Update, now: SystemTime) -> Result<Taken, Refused> {
-        let mut holdings = self.holdings.lock().await;
-        let changed = match holdings.take(update, now) {
+        let mut inside = self.inside.lock().await;
+        let taken = self.check_domain(update).and_then(|()| inside.holdings.take(update, now));
+        let changed = match taken {
             Ok(changed) => changed,
             Err(refused) => {
                 tracing::error!(server = %self.name, %refused, "a document was refused; the last good one stays in force");
                 metrics::counter!("verbund_documents_refused_total").increment(1);
-                self.note_refusal(update, &refused, now);
+                if let Some(document) = update.document() {
+                    inside.note(document, refused.to_string(), now);
+                }
+                self.tell(&inside);
                 return Err(refused);
             }
         };
-        let cut = self.enforce(&holdings, &changed).await?;
-        self.shown.send_replace(Arc::new(holdings.clone()));
-        self.keep(&holdings, update).await;
-        self.in_force.send_modify(|in_force| {
-            let mut refused = std::mem::take(&mut in_force.refused);
-            // A good one has followed.
-            refused.retain(|one| Some(one.document.as_str()) != update.document());
-            *in_force = InForce { cut: cut as u64, refused, ..holdings.in_force() };
-        });
+        let cut = self.enforce(&inside.holdings, &changed, now).await?;
+        if is_whole(update) {
+            inside.mended(update.document());
+            self.shown.send_replace(Arc::new(inside.holdings.clone()));
+            self.keep(&mut inside, update, &changed, now).await;
+            self.in_force.send_modify(|in_force| in_force.cut = cut as u64);
+            self.tell(&inside);
+        }
         Ok(Taken { changed, cut, in_force: self.in_force.borrow().clone() })
     }
 
-    /// The authority is told with the next report: of each kind of document the latest refusal.
-    fn note_refusal(&self, update: &Update, refused: &Refused, now: SystemTime) {
-        let Some(document) = update.document() else { return };
-        self.in_force.send_modify(|in_force| {
-            in_force.refused.retain(|one| one.document != document);
-            let (document, at) = (document.to_owned(), pki::rfc3339(now));
-            in_force.refused.push(RefusedDocument { document, reason: refused.to_string(), at });
-        });
+    /// Whether this server, showing this chain, is one that it would not believe itself, because it was revoked: the refusal.
+    #[must_use]
+    pub fn revoked(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<Refusal> {
+        let contact = Contact { listener: Listener::Servers, source: HERE, sni: None, tls: None };
+        let refusal = judge(&self.policy.current(), contact, chain, now).verdict.err()?;
+        matches!(refusal, Refusal::Certificate(Rejection::Revoked { .. })).then_some(refusal)
     }
 
-    async fn enforce(&self, holdings: &Holdings, changed: &Changed) -> Result<usize, Refused> {
+    /// Ends every SIP connection of this server.
+    pub async fn send_everybody_away(&self, reason: &'static str) {
+        self.handle.with(move |node: &mut Node, now| node.send_away(reason, now)).await;
+    }
+
+    /// Passwords are digested with the domain (RFC 7616): those of another domain would be users who cannot sign in.
+    fn check_domain(&self, update: &Update) -> Result<(), Refused> {
+        let Update::Users { put, .. } = update else { return Ok(()) };
+        match put.iter().find(|record| !record.domain.eq_ignore_ascii_case(&self.domain)) {
+            None => Ok(()),
+            Some(record) => Err(UsersFault::Domain { told: record.domain.clone(), own: self.domain.clone() }.into()),
+        }
+    }
+
+    /// Looks whether the time of the bundle is over without a newer one: then nobody is believed from here on, and what is open is cut.
+    /// Lists and certificates are watched where they are judged; a bundle is not part of a judgement.
+    ///
+    /// # Errors
+    /// Never for holdings that were taken in.
+    pub async fn look_at_the_time(&self, now: SystemTime) -> Result<(), Refused> {
+        let mut inside = self.inside.lock().await;
+        if !inside.holdings.is_bundle_over(now) {
+            return Ok(());
+        }
+        if !self.policy.current().issuing.is_empty() {
+            let changed = Changed { trust: true, ..Changed::default() };
+            self.enforce(&inside.holdings, &changed, now).await?;
+        }
+        let until = pki::rfc3339(inside.holdings.bundle().valid_until);
+        let trouble = format!("the trust bundle counted until {until}, and there is no newer one: nobody with a certificate is believed");
+        if inside.troubles.iter().all(|known| known.reason != trouble) {
+            tracing::error!(server = %self.name, "{trouble}; is the authority reachable, and does it sign?");
+            inside.note("bundle", trouble, now);
+            self.tell(&inside);
+        }
+        Ok(())
+    }
+
+    /// Says what is in force, and what is not.
+    fn tell(&self, inside: &Inside) {
+        let refused = inside.troubles.clone();
+        self.in_force.send_modify(|in_force| *in_force = InForce { cut: in_force.cut, refused, ..inside.holdings.in_force() });
+    }
+
+    async fn enforce(&self, holdings: &Holdings, changed: &Changed, now: SystemTime) -> Result<usize, Refused> {
         let mut cut = 0;
         if changed.trust || changed.topology {
-            self.policy.replace(holdings.policy()?);
+            self.policy.replace(holdings.policy(now)?);
             self.epoch.send_modify(|epoch| *epoch += 1);
         }
         if changed.topology {
@@ -163,11 +239,27 @@ impl Member {
         Ok(cut)
     }
 
-    /// A server must find again what it believed when it starts without the authority.
-    async fn keep(&self, holdings: &Holdings, update: &Update) {
-        if let Err(error) = disk::keep(&self.store, holdings, update, &self.domain).await {
-            tracing::error!(server = %self.name, %error, "what is in force could not be kept on disk; it is lost with this process");
+    /// A server must find again what it believed when it starts without the authority. What the disk does not take is in force all the
+    /// same, is told, and is written with the next change.
+    async fn keep(&self, inside: &mut Inside, update: &Update, changed: &Changed, now: SystemTime) {
+        let kept = match inside.is_kept {
+            true => disk::keep(&self.store, &inside.holdings, update, changed, &self.domain).await,
+            false => disk::keep_all(&self.store, &inside.holdings, &self.domain).await,
+        };
+        inside.is_kept = kept.is_ok();
+        inside.mended(Some(ON_DISK));
+        if let Err(error) = kept {
+            tracing::error!(server = %self.name, %error, "what is in force could not be kept on disk; without the next change it is lost with this process");
+            inside.note(ON_DISK, format!("what is in force could not be written there: {error}"), now);
         }
+    }
+}
+
+/// Whether something may have changed: not by a part of a directory that has more parts.
+fn is_whole(update: &Update) -> bool {
+    match update {
+        Update::Topology { .. } | Update::Bundle { .. } | Update::RevocationLists { .. } | Update::Users { more: false, .. } => true,
+        Update::Users { more: true, .. } | Update::Renew | Update::Heartbeat | Update::Unknown => false,
     }
 }
 

@@ -1,9 +1,14 @@
 //! The users of the organisation as this server knows them: every one's home, and the credentials of those who sign in
 //! here.
+//!
+//! They are kept in parts, in memory and on disk: a change of one user costs a part of a directory, not all of it.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use pki::Fqdn;
+use pki::{Fingerprint, Fqdn};
 use registrar::{Credential, UserName};
 use web::control::{CredentialRecord, UserRecord};
 use zeroize::Zeroizing;
@@ -29,11 +34,26 @@ impl PartialEq for Homed {
 
 impl Eq for Homed {}
 
-/// Everybody, as of one revision.
-#[derive(Clone, Debug, Default)]
+/// Into how many parts a directory is divided. On disk a part is a document with its number as the key, and one more says the
+/// revision: never to be changed without reading the directories of before.
+pub(crate) const PARTS: usize = 128;
+
+/// The part in which a user is, by a digest of the name: the same on every start.
+fn part_of(name: &UserName) -> usize {
+    usize::from(Fingerprint::of(name.as_str().as_bytes()).as_bytes()[0]) % PARTS
+}
+
+/// Everybody, as of one revision. A copy costs a pointer a part.
+#[derive(Clone, Debug)]
 pub struct Users {
     revision: u64,
-    users: HashMap<UserName, Homed>,
+    parts: Vec<Arc<HashMap<UserName, Homed>>>,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self { revision: 0, parts: vec![Arc::default(); PARTS] }
+    }
 }
 
 /// What a new revision changes.
@@ -51,6 +71,11 @@ impl UsersChange {
     pub fn is_empty(&self) -> bool {
         self.put.is_empty() && self.gone.is_empty()
     }
+
+    /// The parts of the directory that it concerns.
+    pub(crate) fn parts(&self) -> BTreeSet<usize> {
+        self.put.iter().map(|(name, _)| name).chain(&self.gone).map(part_of).collect()
+    }
 }
 
 /// Why a part of the directory was not taken.
@@ -59,6 +84,14 @@ pub enum UsersFault {
     /// A name or a pool that cannot be one.
     #[error("the directory names {0:?}, which cannot be a user or a pool; the authority may be of another version")]
     Name(String),
+    /// Users of another domain than the one that this server signs users in for.
+    #[error("the directory is of {told}, and this server joined for {own}, so no password would fit; join again with a new join string")]
+    Domain {
+        /// What the directory says.
+        told: String,
+        /// What this server believes.
+        own: String,
+    },
     /// More than a server holds.
     #[error("the directory has more than {USERS_MAX} users; move some to another organisation")]
     TooMany,
@@ -73,7 +106,30 @@ impl Users {
 
     /// Everybody.
     pub fn iter(&self) -> impl Iterator<Item = (&UserName, &Homed)> {
-        self.users.iter()
+        self.parts.iter().flat_map(|part| part.iter())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, name: &UserName) -> Option<&Homed> {
+        self.parts.get(part_of(name))?.get(name)
+    }
+
+    /// Room for a change of this user; a part that somebody else looks at is copied before.
+    fn part_mut(&mut self, name: &UserName) -> Option<&mut HashMap<UserName, Homed>> {
+        self.parts.get_mut(part_of(name)).map(Arc::make_mut)
     }
 
     /// Takes in a part of the directory: all of it or nothing. What is known already changes nothing, so that a server
@@ -85,27 +141,30 @@ impl Users {
         let put = put.iter().map(read).collect::<Result<HashMap<_, _>, _>>()?;
         let gone = gone.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?;
         let gone = if from_scratch {
-            self.users.keys().filter(|name| !put.contains_key(*name)).cloned().collect()
+            self.iter().map(|(name, _)| name).filter(|name| !put.contains_key(*name)).cloned().collect()
         } else {
-            gone.into_iter().filter(|name| self.users.contains_key(name)).collect()
+            gone.into_iter().filter(|name| self.get(name).is_some()).collect()
         };
-        let change = UsersChange { gone, put: put.into_iter().filter(|(name, homed)| self.users.get(name) != Some(homed)).collect() };
-        let made = change.put.iter().filter(|(name, _)| !self.users.contains_key(name)).count();
-        if self.users.len() + made - change.gone.len() > USERS_MAX {
+        let change = UsersChange { gone, put: put.into_iter().filter(|(name, homed)| self.get(name) != Some(homed)).collect() };
+        let made = change.put.iter().filter(|(name, _)| self.get(name).is_none()).count();
+        if self.len() + made - change.gone.len() > USERS_MAX {
             return Err(UsersFault::TooMany);
         }
         for name in &change.gone {
-            self.users.remove(name);
+            self.part_mut(name).map(|part| part.remove(name));
         }
-        self.users.extend(change.put.iter().cloned());
+        for (name, homed) in &change.put {
+            self.part_mut(name).map(|part| part.insert(name.clone(), homed.clone()));
+        }
         self.revision = revision;
         Ok(change)
     }
 
-    /// Everybody as records, to be kept on disk.
+    /// One part as records, to be kept on disk.
     #[must_use]
-    pub fn records(&self, domain: &str) -> Vec<UserRecord> {
-        let mut records: Vec<UserRecord> = self.users.iter().map(|(name, homed)| record(name, homed, domain)).collect();
+    pub(crate) fn records_of_part(&self, part: usize, domain: &str) -> Vec<UserRecord> {
+        let users = self.parts.get(part).into_iter().flat_map(|part| part.iter());
+        let mut records: Vec<UserRecord> = users.map(|(name, homed)| record(name, homed, domain)).collect();
         records.sort_by(|a, b| a.name.cmp(&b.name));
         records
     }
@@ -149,7 +208,9 @@ mod tests {
     }
 
     fn names(users: &Users) -> Vec<String> {
-        users.records("contoso.example").into_iter().map(|record| record.name).collect()
+        let mut names: Vec<String> = users.iter().map(|(name, _)| name.to_string()).collect();
+        names.sort();
+        names
     }
 
     #[test]
@@ -179,6 +240,21 @@ mod tests {
         let change = users.take(2, false, &records(&[("carla", "p1.contoso.example", "c")]), &["anna".into(), "nobody".into()]).unwrap();
         assert_eq!((change.put.len(), change.gone.len()), (1, 1));
         assert_eq!(names(&users), ["bert", "carla"]);
+    }
+
+    #[test]
+    fn a_change_of_one_user_copies_and_concerns_one_part() {
+        let mut users = Users::default();
+        let name = |n: usize| format!("user{n}");
+        let all: Vec<UserRecord> = (0..4 * PARTS).flat_map(|n| records(&[(name(n).as_str(), "p1.contoso.example", "a")])).collect();
+        users.take(1, true, &all, &[]).unwrap();
+        let before = users.clone();
+        let change = users.take(2, false, &records(&[("user7", "p2.contoso.example", "a")]), &["user7777".into()]).unwrap();
+        let others = before.parts.iter().zip(&users.parts).filter(|(before, after)| !Arc::ptr_eq(before, after)).count();
+        assert_eq!((others, change.parts().len(), users.len()), (1, 1, 4 * PARTS));
+        assert!(users.take(3, true, &all, &[]).unwrap().parts().len() == 1, "also when all of it is told anew");
+        let of_parts: usize = (0..PARTS).map(|part| users.records_of_part(part, "contoso.example").len()).sum();
+        assert_eq!(of_parts, 4 * PARTS, "each is in one part");
     }
 
     #[test]

@@ -24,6 +24,9 @@ use crate::{
     verdicts::Admitted,
 };
 
+/// So many turns one after the other in which the core panicked by itself; then it is broken, and the process had better end.
+const PANICKING_TURNS_MAX: u32 = 3;
+
 /// A connection in the core's table, open or being dialled.
 struct Entry {
     link: Arc<Link>,
@@ -38,12 +41,14 @@ pub(crate) struct CoreTask<C> {
     links: HashMap<Flow, Entry>,
     to_wake: Vec<Arc<Link>>,
     turn: u64,
+    /// How many of the last turns the core panicked in without a message that could be blamed.
+    panicking: u32,
     ending: bool,
 }
 
 impl<C: Core> CoreTask<C> {
     pub(crate) fn new(core: C, shared: Arc<Shared>) -> Self {
-        Self { core, shared, links: HashMap::new(), to_wake: Vec::new(), turn: 0, ending: false }
+        Self { core, shared, links: HashMap::new(), to_wake: Vec::new(), turn: 0, panicking: 0, ending: false }
     }
 
     /// Until shutdown, and then until the last connection is gone.
@@ -59,10 +64,19 @@ impl<C: Core> CoreTask<C> {
                     Item::Ask(ask) => self.answer(|core| ask(core, now)),
                 }
             }
-            if self.core.poll_timeout().is_some_and(|due| due <= now) {
-                self.core.handle_timeout(now);
+            let is_whole =
+                self.attempt("a timer of the core", |task| task.handle_due(now)) & self.attempt("the core", |task| task.carry_out(now));
+            self.panicking = if is_whole { 0 } else { self.panicking + 1 };
+            if self.panicking >= PANICKING_TURNS_MAX {
+                tracing::error!(turns = self.panicking, "the core panics in turn after turn: it ends");
+                return;
             }
-            self.carry_out(now);
+        }
+    }
+
+    fn handle_due(&mut self, now: Instant) {
+        if self.core.poll_timeout().is_some_and(|due| due <= now) {
+            self.core.handle_timeout(now);
         }
     }
 
@@ -116,11 +130,19 @@ impl<C: Core> CoreTask<C> {
         }
     }
 
-    /// Nor may a question from outside.
+    /// Nor may a question from outside; it stays unanswered.
     fn answer(&mut self, ask: impl FnOnce(&mut Self)) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| ask(self))) {
-            tracing::error!(panic = words_of(&*panic), "a question to the core panicked; it stays unanswered");
+        self.attempt("a question to the core", ask);
+    }
+
+    /// Whether it came through without a panic.
+    fn attempt(&mut self, what: &str, work: impl FnOnce(&mut Self)) -> bool {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if let Err(panic) = &done {
+            tracing::error!(what, panic = words_of(&**panic), "something panicked; the rest goes on");
+            metrics::counter!("verbund_core_panics_total").increment(1);
         }
+        done.is_ok()
     }
 
     /// Tells the core and every connection that this is the end.

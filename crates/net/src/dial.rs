@@ -18,7 +18,7 @@ use crate::{
     listener::prepare,
     meters::count_dial,
     shared::Shared,
-    sources::Seat,
+    sources::{Seat, Whence},
     verdicts::Admitted,
     way::{Kind, Way},
 };
@@ -120,7 +120,7 @@ impl Call {
 
     async fn attempt(&self, address: SocketAddr) -> Result<Answered, Failed> {
         let Self { way, link, shared, .. } = self;
-        let seat = shared.share(Kind::Dialled).sources.take_seat(address.ip()).map_err(|_| Failed::NoPlace)?;
+        let seat = shared.share(Kind::Dialled).sources.take_seat(address.ip(), Whence::Listed).map_err(|_| Failed::NoPlace)?;
         let connected = timeout(shared.limits.connect(), TcpStream::connect(address)).await;
         let mut stream = connected.map_err(|_| Failed::NoAnswer)??;
         prepare(&stream)?;

@@ -12,6 +12,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Of these, kept for connections to the port for servers, if there is one: clients cannot take them.
     pub connections_for_servers_max: usize,
+    /// Of those on the port for servers, how many may come from addresses at which the topology lists no server. Fewer than its
+    /// handshakes, so that strangers who begin and never end leave handshakes to servers too.
+    pub strangers_max: usize,
     /// Of these, kept for the links that we open to other servers, if we open any: nobody else can take them.
     pub links_dialled_max: usize,
     /// Connections from one source (an IPv4 address, an IPv6 /64); lowered so far that a part of all places stays free
@@ -71,6 +74,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         connections_max: 40_000,
         connections_for_servers_max: 1_024,
+        strangers_max: 256,
         links_dialled_max: 512,
         connections_per_source_max: 20_000,
         handshakes_max: 2_048,
@@ -100,6 +104,8 @@ impl Limits {
     const OTHERS_PART: usize = 32;
     /// What server links, and those we dial, may each keep for themselves, as a part of all connections.
     const KEPT_PART: usize = 4;
+    /// What strangers may take of the port for servers at most, as a part of its places.
+    const STRANGERS_PART: usize = 4;
     /// What the other kinds get of what a kind of connections may take besides places, as a part of it.
     const SMALLER_PART: usize = 4;
 
@@ -127,9 +133,15 @@ impl Limits {
         match kind {
             Kind::Clients => {
                 let kept = self.connections_for_servers_max + self.links_dialled_max;
-                self.with_connections(self.connections_max.saturating_sub(kept))
+                // Everybody is a stranger there.
+                let places = self.connections_max.saturating_sub(kept);
+                Self { strangers_max: places, ..self }.with_connections(places)
             }
-            Kind::Servers => smaller.with_connections(self.connections_for_servers_max),
+            Kind::Servers => {
+                let places = self.connections_for_servers_max;
+                let strangers_max = self.strangers_max.min((places / Self::STRANGERS_PART).max(1));
+                Self { strangers_max, ..smaller }.with_connections(places)
+            }
             Kind::Dialled => Self {
                 connections_max: self.links_dialled_max,
                 connections_per_source_max: self.links_dialled_max,
@@ -227,6 +239,8 @@ mod tests {
             let limits = Limits::DEFAULT.of(kind);
             assert!(16 * limits.handshakes_per_source_max <= limits.handshakes_max);
         }
+        let servers = Limits::DEFAULT.of(Kind::Servers);
+        assert!(servers.strangers_max < servers.handshakes_max);
     }
 
     #[test]

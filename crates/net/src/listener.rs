@@ -9,9 +9,9 @@ use crate::{
     gate::Gate,
     meters::HandshakeEnd,
     shared::Shared,
-    sources::{Full, Seat},
+    sources::{Full, Seat, Whence},
     task,
-    way::Way,
+    way::{Kind, Way},
 };
 
 /// Connections that the kernel has accepted and we have not; the kernel may lower it.
@@ -106,7 +106,7 @@ pub(crate) async fn accept_all(listener: TcpListener, gate: Arc<Gate>, shared: A
 }
 
 fn admit(stream: TcpStream, remote: SocketAddr, way: &Way, shared: &Arc<Shared>) {
-    match shared.share(way.kind()).sources.take_seat(remote.ip()) {
+    match shared.share(way.kind()).sources.take_seat(remote.ip(), whence(remote, way)) {
         Ok(seat) => start(stream, remote, seat, way, shared),
         Err(full) => {
             let end = match full {
@@ -116,6 +116,15 @@ fn admit(stream: TcpStream, remote: SocketAddr, way: &Way, shared: &Arc<Shared>)
             shared.meters.handshake(end);
             tracing::debug!(%remote, result = end.label(), "connection not taken");
         }
+    }
+}
+
+/// Among clients nobody is listed. On the port for servers, strangers must not take the places of those whom it is for.
+fn whence(remote: SocketAddr, way: &Way) -> Whence {
+    match way.kind() {
+        Kind::Servers if !way.policy().topology.lists_address(remote.ip()) => Whence::Anywhere,
+        Kind::Servers | Kind::Dialled => Whence::Listed,
+        Kind::Clients => Whence::Anywhere,
     }
 }
 

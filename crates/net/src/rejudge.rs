@@ -4,7 +4,13 @@
 //! place beside the core's task, whose messages do not wait for it; connections that enter the core's table meanwhile
 //! are held against the policy in force when they enter (`core_task`), so that between the two nobody slips through.
 
-use std::{collections::HashMap, num::NonZero, sync::Arc, thread::available_parallelism};
+use std::{
+    collections::HashMap,
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::available_parallelism,
+};
 
 use pki::CertificateDer;
 use tokio::task::JoinSet;
@@ -41,20 +47,24 @@ impl<C: Core> Handle<C> {
         let fallen = judge_all(links).await;
         let cut = fallen.len();
         for (link, decision) in &fallen {
-            if let Some(facts) = link.facts() {
+            if let (Some(facts), Some(decision)) = (link.facts(), decision) {
                 self.shared().verdicts.note_cut(&facts.way, link.flow, decision.clone());
             }
         }
         if !fallen.is_empty() {
-            self.ask(move |task, now| fallen.iter().for_each(|(link, decision)| task.cut(link, decision.record.label, now))).await;
+            self.ask(move |task, now| fallen.iter().for_each(|(link, decision)| task.cut(link, reason(decision.as_ref()), now))).await;
             tracing::warn!(judged, cut, "open connections judged again");
         }
         Rejudged { judged, cut }
     }
 }
 
-/// A connection that no longer stands, and why.
-type Fallen = (Arc<Link>, Decision);
+/// A connection that no longer stands, and why; `None` where judging it panicked.
+type Fallen = (Arc<Link>, Option<Decision>);
+
+fn reason(decision: Option<&Decision>) -> &'static str {
+    decision.map_or("it could not be judged", |decision| decision.record.label)
+}
 
 /// Judges on every core of the machine: a chain of certificates costs a tenth of a millisecond.
 async fn judge_all(links: Vec<Arc<Link>>) -> Vec<Fallen> {
@@ -86,17 +96,25 @@ fn alike(links: Vec<Arc<Link>>) -> Vec<Vec<Arc<Link>>> {
     by_chain.into_values().flatten().collect()
 }
 
-/// Those of a group that do not stand: none, or all of them.
+/// Those of a group that do not stand: none, or all of them. Whom we cannot judge we do not believe.
 fn judge_group(group: Vec<Arc<Link>>) -> Vec<Fallen> {
+    fallen_of(group, |link| link.facts().map(|facts| facts.judge(&facts.way.policy())))
+}
+
+fn fallen_of<L>(group: Vec<L>, judge: impl Fn(&L) -> Option<Decision>) -> Vec<(L, Option<Decision>)> {
     let mut fallen = Vec::new();
     for link in group {
-        let Some(facts) = link.facts() else { continue };
-        let decision = facts.judge(&facts.way.policy());
-        if decision.verdict.is_ok() {
+        match catch_unwind(AssertUnwindSafe(|| judge(&link))) {
             // The question is the same for the rest, and so is the answer.
-            return fallen;
+            Ok(Some(decision)) if decision.verdict.is_ok() => return fallen,
+            Ok(Some(decision)) => fallen.push((link, Some(decision))),
+            // Nothing was shown on it.
+            Ok(None) => {}
+            Err(_) => {
+                tracing::error!("judging an open connection panicked, so it is cut; report this as a fault of verbund");
+                fallen.push((link, None));
+            }
         }
-        fallen.push((link, decision));
     }
     fallen
 }
@@ -119,4 +137,19 @@ pub(crate) async fn watch<C: Core>(handle: Handle<C>) {
 
 fn same(one: &[Arc<Policy>], other: &[Arc<Policy>]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_we_cannot_judge_we_do_not_believe() {
+        let fallen = fallen_of(vec!["one", "other"], |_| panic!("a fault of ours"));
+        assert_eq!(
+            fallen.iter().map(|(link, decision)| (*link, reason(decision.as_ref()))).collect::<Vec<_>>(),
+            [("one", "it could not be judged"), ("other", "it could not be judged")]
+        );
+        assert!(fallen_of(vec!["showed nothing"], |_| None).is_empty());
+    }
 }

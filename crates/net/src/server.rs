@@ -93,8 +93,13 @@ impl<C: Core> Server<C> {
                     core.abort();
                 }
             }
-            // Only a fault of ours ends the core by itself.
+            // Only a fault of ours ends the core by itself, or a listener, or what watches whether connections still stand. None of
+            // them can be done without: whoever runs us has to see that it is over.
             _ = &mut core => tracing::error!("the signalling core ended"),
+            ended = tasks.join_next() => {
+                tracing::error!(?ended, "a listener or the watch over open connections ended");
+                core.abort();
+            }
         }
         tracing::info!(addresses = ?self.addresses, "SIP over TLS ended");
     }

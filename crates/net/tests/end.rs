@@ -55,6 +55,23 @@ async fn a_message_that_breaks_the_core_ends_its_sender_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_timer_that_panics_once_harms_nobody() {
+    let server = Running::start().await;
+    let mut sender = server.phone().await;
+    sender.send(request("late", 1)).await;
+    sender.check_alive().await;
+    server.phone().await.check_alive().await;
+}
+
+#[tokio::test]
+async fn a_core_that_is_broken_ends_the_server_and_does_not_stay_unseen() {
+    let server = Running::start().await;
+    let mut sender = server.phone().await;
+    sender.send(request("broken", 1)).await;
+    timeout(PATIENCE, server.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_shutdown_tells_every_connection_and_comes_to_an_end() {
     let server = Running::start().await;
     let mut phones = Vec::new();

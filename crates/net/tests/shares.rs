@@ -33,6 +33,26 @@ async fn n38_clients_that_take_every_place_they_can_leave_those_of_servers() {
     check_links(&server).await;
 }
 
+/// A connection from an address at which the topology lists nobody.
+async fn stranger(to: std::net::SocketAddr, number: u8) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, number], 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test]
+async fn n38_strangers_on_the_port_for_servers_leave_places_and_handshakes_to_servers() {
+    let server = Running::network(Limits { connections_max: 400, connections_for_servers_max: 40, ..Limits::DEFAULT }).await;
+    let mut stalled = Vec::new();
+    for number in 0..60 {
+        let mut stream = stranger(server.servers, 2 + number % 6).await;
+        let _ = stream.write_all(&[22, 3, 1, 2, 0, 1, 0]).await;
+        stalled.push(stream);
+    }
+    sleep(Duration::from_millis(100)).await;
+    check_links(&server).await;
+}
+
 #[tokio::test]
 async fn n38_stalled_handshakes_of_clients_do_not_stop_servers() {
     let limits = Limits { handshakes_max: 8, handshakes_per_source_max: 8, ..Limits::DEFAULT };

@@ -375,9 +375,14 @@ impl Node {
     /// The server is about to end: every connection is told.
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.links.handle_shutdown();
+        self.send_away("the server shuts down", now);
+    }
+
+    /// Ends every connection. Whoever comes anew is taken in, and links are opened again in time.
+    pub fn send_away(&mut self, reason: &'static str, now: Instant) {
         let flows: Vec<Flow> = self.sessions.keys().copied().collect();
         for flow in flows {
-            self.close(flow, "the server shuts down");
+            self.close(flow, reason);
             self.handle_closed(flow, now);
         }
     }

@@ -61,18 +61,7 @@ impl Issuer {
 
 /// How an answer names who signed it (RFC 6960 §4.2.1): by its key, of which a digest is shorter than its name.
 pub(crate) fn responder_id(signer: &Certificate) -> Result<ResponderId, der::Error> {
-    Ok(ResponderId::ByKey(OctetString::new(key_hash(signer))?))
-}
-
-/// Whether this name of who signed means the holder of `certificate`.
-pub(crate) fn is_responder(id: &ResponderId, certificate: &Certificate) -> bool {
-    match id {
-        ResponderId::ByKey(hash) => hash.as_bytes() == key_hash(certificate),
-        ResponderId::ByName(name) => *name == certificate.tbs_certificate.subject,
-    }
-}
-
-fn key_hash(certificate: &Certificate) -> Vec<u8> {
-    let key = certificate.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes();
-    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key).as_ref().to_vec()
+    let key = signer.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes();
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key);
+    Ok(ResponderId::ByKey(OctetString::new(hash.as_ref())?))
 }

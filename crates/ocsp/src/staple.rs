@@ -13,7 +13,7 @@ use x509_ocsp::{BasicOcspResponse, CertStatus, OcspResponse, OcspResponseStatus,
 
 use crate::{
     Status,
-    issuer::{Issuer, is_responder},
+    issuer::Issuer,
     responder::{reason_of, serial_of},
 };
 
@@ -142,10 +142,8 @@ impl Answer {
         let issuer_parsed = Certificate::from_der(issuer)?;
         for certificate in self.certificates.iter().chain(std::iter::once(&issuer_parsed)) {
             let der = CertificateDer::from(certificate.to_der()?);
-            if is_responder(&self.data.responder_id, certificate)
-                && pki::speaks_for(&der, issuer, now)
-                && pki::is_signature_of(&der, &self.algorithm, &self.signed, signature)
-            {
+            // Whom it names as its signer matters to nobody who looks at all of the few that it could be.
+            if pki::speaks_for(&der, issuer, now) && pki::is_signature_of(&der, &self.algorithm, &self.signed, signature) {
                 return Ok(());
             }
         }

@@ -196,3 +196,18 @@ fn who_answers_must_be_the_ca_or_have_its_word() {
     let Some((well, said)) = world.openssl(asked) else { return };
     assert!(well && said.contains("Response verify OK"), "{said}");
 }
+
+#[test]
+fn a_request_damaged_anywhere_is_answered_somehow() {
+    let world = World::new();
+    let asked = request(world.authority.issuing(), &world.server.serial).unwrap();
+    for at in 0..asked.len() {
+        for bit in 0..8 {
+            let mut damaged = asked.clone();
+            damaged[at] ^= 1 << bit;
+            let status = outcome(&world.answer(&damaged));
+            let good = || matches!(statuses(&world.answer(&damaged))[..], [CertStatus::Good(_)]);
+            assert!(status != OcspResponseStatus::Successful || !good(), "bit {bit} of octet {at} asks for somebody else");
+        }
+    }
+}

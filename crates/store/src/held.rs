@@ -19,13 +19,21 @@ pub enum HeldKind {
     Bundle,
     /// A revocation list; the key is its issuer.
     RevocationList,
-    /// Users and where they are at home, with credentials: a secret.
+    /// A part of the users and where they are at home, with credentials: a secret.
     Directory,
 }
 
 impl HeldKind {
     /// All there are.
     pub const ALL: [Self; 4] = [Self::Topology, Self::Bundle, Self::RevocationList, Self::Directory];
+
+    /// Whether its number never goes back.
+    pub(crate) fn goes_forward(self) -> bool {
+        match self {
+            Self::Topology | Self::Bundle | Self::RevocationList => true,
+            Self::Directory => false,
+        }
+    }
 
     /// The word kept in the store.
     pub fn as_str(self) -> &'static str {
@@ -66,16 +74,21 @@ impl fmt::Debug for HeldDocument {
 
 /// The newest document of each kind and key.
 pub trait Held: Send + Sync {
-    /// Holds a document in place of the one before; [`Error::NotNewer`](crate::Error::NotNewer) when its number is below that of
-    /// the one held (row N29). The same number may come again: it was signed anew.
-    fn hold(&self, kind: HeldKind, key: &str, number: u64, content: &[u8], now: SystemTime) -> impl Future<Output = Result<()>> + Send;
+    /// Holds documents in place of those before, all of them or none; of the kinds in `only`, whatever is not among them goes, so that
+    /// what belongs together never lies here in half. [`Error::NotNewer`](crate::Error::NotNewer) when the number of one is below that
+    /// of the one held (row N29); the same number may come again: it was signed anew. A directory's number may go back: it bears no
+    /// signature, and when the authority was restored it counts who is there, not how they are counted.
+    fn hold_together(&self, documents: Vec<(HeldKind, HeldDocument)>, only: &[HeldKind]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Holds one document.
+    fn hold(&self, kind: HeldKind, key: &str, number: u64, content: &[u8], now: SystemTime) -> impl Future<Output = Result<()>> + Send {
+        let document = HeldDocument { key: key.to_owned(), number, content: Zeroizing::new(content.to_vec()), held_at: now };
+        self.hold_together(vec![(kind, document)], &[])
+    }
 
     /// The document of this kind and key.
     fn held(&self, kind: HeldKind, key: &str) -> impl Future<Output = Result<Option<HeldDocument>>> + Send;
 
     /// All documents of this kind, by key.
     fn all_held(&self, kind: HeldKind) -> impl Future<Output = Result<Vec<HeldDocument>>> + Send;
-
-    /// Lets go of a document, if it is held: the list of an issuer that the bundle no longer has.
-    fn let_go(&self, kind: HeldKind, key: &str) -> impl Future<Output = Result<()>> + Send;
 }

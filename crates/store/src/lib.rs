@@ -44,6 +44,8 @@ pub mod limits {
     pub const JWK_BYTES_MAX: usize = 8 * 1024;
     /// A topology, a bundle or their signed form.
     pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+    /// Versions of the topology that are kept, the newest; that there were others is in the audit log.
+    pub const TOPOLOGIES_KEPT_MAX: usize = 1000;
     /// A revocation list.
     pub const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
     /// Documents of one kind that a member holds.

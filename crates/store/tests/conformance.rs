@@ -240,6 +240,10 @@ async fn who_was_cut_off_is_known_until_something_new_is_issued(store: &impl Iss
     assert_eq!((cut_off(160).await, cut_off(5000).await), (vec![], vec![]));
     revoke(33).await;
     assert_eq!(cut_off(160).await, ["fe7.verbund.test"]);
+    let holders = async |now| store.holders(Role::Server, at(now)).await.unwrap();
+    let holds = async |name: &str, now| holders(now).await.iter().any(|holder| holder == name);
+    assert!(!holds("fe7.verbund.test", 160).await, "what was revoked is not held, nor what names it second");
+    assert!(holds("fe8.verbund.test", 160).await && !holds("fe8.verbund.test", 9001).await);
     // The newest is gone, and an older one still stands.
     for one in [of(34, &["fe9.verbund.test"], 900), of(35, &["fe9.verbund.test"], 950)] {
         store.record_issued(&one, at(100)).await.unwrap();

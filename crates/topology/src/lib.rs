@@ -16,7 +16,7 @@ mod server;
 mod signed;
 mod write;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use pki::{Fqdn, ServerNames};
 
@@ -170,6 +170,14 @@ impl Topology {
     /// a name that is not listed and for a server that has not joined yet.
     pub fn addresses_of(&self, name: &Fqdn) -> Vec<SocketAddr> {
         self.servers_named(name).into_iter().filter_map(Server::server_address).collect()
+    }
+
+    /// Whether a listed server is to be reached at this address. An address proves nothing (promise P16): this says only whose
+    /// places a connection takes until it has proved more.
+    pub fn lists_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let addresses = |server: &Server| server.listeners().by_key().map(|(_, listener)| listener);
+        self.servers().flat_map(addresses).flatten().any(|listed| listed.ip().to_canonical() == address)
     }
 
     /// Whether this is a host of ours: a listed server or a pool.

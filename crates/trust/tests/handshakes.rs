@@ -205,6 +205,21 @@ fn n5_n28_revocation_acts_on_the_next_handshake_of_the_running_server() {
 }
 
 #[test]
+fn n5_a_withdrawn_certificate_is_shown_to_nobody_until_there_is_another() {
+    let world = World::new();
+    let fe2 = server(&world.authority, "fe2.contoso.example");
+    world.identity.withdraw(&fe2.chain);
+    assert!(world.meet(Listener::Clients, None, now()).client_result.is_ok(), "another one is not meant");
+    world.identity.withdraw(&world.identity.chain());
+    for (listener, holder) in [(Listener::Clients, None), (Listener::Servers, Some(&fe2))] {
+        assert!(world.meet(listener, holder, now()).client_result.is_err(), "{listener:?}");
+    }
+    let another = server(&world.authority, "fe1.contoso.example");
+    world.identity.replace(another.chain, &another.key).unwrap();
+    assert!(world.meet(Listener::Clients, None, now()).client_result.is_ok());
+}
+
+#[test]
 fn what_the_peer_is_told_is_less_than_what_is_recorded() {
     let world = World::new();
     let anna = user(&world.authority, "anna");

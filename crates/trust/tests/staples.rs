@@ -89,8 +89,7 @@ fn stapled(server: Arc<ServerConfig>, version: &'static SupportedProtocolVersion
     let mut server = ServerConnection::new(server).unwrap();
     // A server port goes on to refuse who has no certificate: the answer has come by then.
     let _ = shake(&mut client, &mut server);
-    let found = noting.0.lock().unwrap().clone();
-    found
+    noting.0.lock().unwrap().clone()
 }
 
 #[test]

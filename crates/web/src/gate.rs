@@ -23,6 +23,10 @@ pub trait Gate: Send + Sync + 'static {
     /// He may no longer be there; the connection is cut (rows N5, N15).
     fn still_admits(&self, source: SocketAddr, chain: &[CertificateDer<'_>]) -> Result<Peer, Refusal>;
 
+    /// Whether a server of the organisation is to be found at this address. It proves nothing; who comes from there takes no place
+    /// of strangers while it proves who it is.
+    fn expects(&self, address: IpAddr) -> bool;
+
     /// A number that changes whenever the policy did: then every connection that showed a certificate is
     /// judged again.
     fn changed(&self) -> watch::Receiver<u64>;

@@ -43,7 +43,7 @@ pub struct Door {
 /// Serves HTTPS on `listener` until `shutdown` is done; returns when the last connection has ended, at the latest
 /// [`Limits::closing_deadline`] later.
 pub async fn serve(listener: TcpListener, door: Door, site: Site, limits: Limits, shutdown: impl Future<Output = ()> + Send) {
-    let metrics = site.metrics.clone();
+    let (metrics, gate) = (site.metrics.clone(), door.gate.clone());
     let host = Arc::new(Host {
         acceptor: TlsAcceptor::from(door.tls),
         gate: door.gate,
@@ -65,7 +65,8 @@ pub async fn serve(listener: TcpListener, door: Door, site: Site, limits: Limits
             gauge!("verbund_https_connections").decrement(1.0);
         }
     };
-    listener::run(listener, limits, shutdown, serve_one).await;
+    let expects = |address| gate.as_ref().is_some_and(|gate| gate.expects(address));
+    listener::run(listener, limits, &expects, shutdown, serve_one).await;
 }
 
 struct Host {

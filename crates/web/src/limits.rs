@@ -9,6 +9,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Of these, how many from one source (an IPv4 address, an IPv6 /64).
     pub connections_per_source_max: usize,
+    /// Connections from addresses at which the topology lists a server, until they have proved to be one; not counted among the
+    /// others.
+    pub expected_connections_max: usize,
     /// Connections of servers of the organisation, once they have proved it; not counted among the others.
     pub member_connections_max: usize,
     /// Of these, how many of one member.
@@ -40,6 +43,7 @@ impl Limits {
     pub const HTTPS: Self = Self {
         connections_max: 512,
         connections_per_source_max: 64,
+        expected_connections_max: 256,
         member_connections_max: 4096,
         connections_per_member_max: 8,
         feeds_per_member_max: 2,

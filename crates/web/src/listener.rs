@@ -1,7 +1,7 @@
 //! A TCP listener: accepts within its limits, and ends in order.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use metrics::counter;
@@ -26,11 +26,15 @@ pub(crate) struct Accepted {
     pub(crate) stop: Stop,
 }
 
+/// Says of a source whether a server of the organisation is to be found there.
+pub(crate) type Expects<'a> = &'a (dyn Fn(IpAddr) -> bool + Send + Sync);
+
 /// Accepts until `shutdown` is done; returns when the last connection has ended, at the latest
 /// [`Limits::closing_deadline`] later.
 pub(crate) async fn run<F>(
     listener: TcpListener,
     limits: Limits,
+    expects: Expects<'_>,
     shutdown: impl Future<Output = ()> + Send,
     serve_one: impl Fn(Accepted) -> F,
 ) where
@@ -40,7 +44,7 @@ pub(crate) async fn run<F>(
     let mut connections = JoinSet::new();
     tokio::select! {
         () = shutdown => {}
-        () = accept(&listener, &limits, &stopped, &mut connections, &serve_one) => {}
+        () = accept(&listener, &limits, expects, &stopped, &mut connections, &serve_one) => {}
     }
     drop(listener);
     let _ = stop.send(true);
@@ -49,11 +53,17 @@ pub(crate) async fn run<F>(
     let _ = timeout(limits.closing_deadline, all_ended).await;
 }
 
-async fn accept<F>(listener: &TcpListener, limits: &Limits, stop: &Stop, connections: &mut JoinSet<()>, serve_one: &impl Fn(Accepted) -> F)
-where
+async fn accept<F>(
+    listener: &TcpListener,
+    limits: &Limits,
+    expects: Expects<'_>,
+    stop: &Stop,
+    connections: &mut JoinSet<()>,
+    serve_one: &impl Fn(Accepted) -> F,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let places = Places::of_sources(limits);
+    let (places, kept) = (Places::of_sources(limits), Places::of_expected(limits));
     loop {
         let (stream, source) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -65,7 +75,8 @@ where
         };
         // Those that have ended leave no trace.
         while connections.try_join_next().is_some() {}
-        let Some(place) = places.take(source.ip().into()) else {
+        let expected = expects(source.ip()).then(|| kept.take(source.ip().into())).flatten();
+        let Some(place) = expected.or_else(|| places.take(source.ip().into())) else {
             counter!("verbund_https_handshakes_total", "result" => "too_many").increment(1);
             continue;
         };

@@ -35,6 +35,11 @@ impl Places<Source> {
     pub(crate) fn of_sources(limits: &Limits) -> Self {
         Self::new(limits.connections_max, limits.connections_per_source_max)
     }
+
+    /// For those who come from where a server of the organisation is to be found: strangers from elsewhere cannot take them.
+    pub(crate) fn of_expected(limits: &Limits) -> Self {
+        Self::new(limits.expected_connections_max, limits.connections_per_source_max)
+    }
 }
 
 impl Places<Fqdn> {

@@ -61,7 +61,7 @@ pub async fn serve_public_http(listener: TcpListener, published: Shelf, limits: 
             drop(place);
         }
     };
-    listener::run(listener, limits, shutdown, serve_one).await;
+    listener::run(listener, limits, &|_| false, shutdown, serve_one).await;
 }
 
 fn nothing() -> Response {

@@ -76,6 +76,26 @@ async fn a_ticket_becomes_a_certificate_and_burns_when_it_is_fetched() {
 }
 
 #[tokio::test]
+async fn n33_a_certificate_whose_ticket_cannot_be_burnt_is_not_handed_over() {
+    let (lab, server) = ready().await;
+    let (ticket, key) = (lab.office.ticket(FE1), Key::generate().unwrap());
+    let mut client = newcomer(&lab, &server).await;
+    client.register(&ticket).await;
+    let order = client.order(&[FE1]).await;
+    let order = client.finalize(&order, &key, &[FE1]).await;
+    let url = order.json["certificate"].as_str().unwrap();
+    let path = url.strip_prefix(&client.url("")).unwrap();
+    let message = client.sign(&client.header(path), "").to_string();
+    lab.office.cannot_burn(true);
+    let request = Request::post(path).header("content-type", "application/jose+json").body(Body::from(message)).unwrap();
+    let answer = client.target.call(request).await;
+    assert!(answer.is_err_and(|error| !format!("{error:?}").contains("BEGIN CERTIFICATE")));
+    lab.office.cannot_burn(false);
+    client.nonce = client.fresh_nonce().await;
+    assert!(client.post_url(url, "").await.text.contains("BEGIN CERTIFICATE"), "later it is");
+}
+
+#[tokio::test]
 async fn an_order_and_what_belongs_to_it_can_be_read() {
     let (lab, server) = ready().await;
     let mut client = member(&lab, &server).await;

@@ -58,6 +58,7 @@ impl Admin for Memory {
             registrations: vec![],
             certificates: vec![],
             links: Vec::new(),
+            troubles: Vec::new(),
         };
         Box::pin(async { Ok(status) })
     }

@@ -7,11 +7,12 @@ use std::process::Output;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::{Lab, NAME, Server};
+use common::{EXPECTED, Lab, NAME, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
 use web::Limits;
 
 /// Limits that a test can wait for.
@@ -288,6 +289,23 @@ async fn one_address_cannot_take_all_connections() {
     }
     sleep(Duration::from_millis(100)).await;
     assert!(raw(&lab, &server, &get("/health")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn n38_strangers_cannot_keep_out_who_comes_from_where_a_member_is_expected() {
+    let limits = Limits { handshake_deadline: PATIENCE, connections_max: 4, ..LASTING };
+    let (lab, server) = ready(limits).await;
+    let mut held = Vec::new();
+    for _ in 0..limits.connections_max {
+        held.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let mut stranger = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(until_the_end(&mut stranger).await, "");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((EXPECTED, 0).into()).unwrap();
+    let expected = socket.connect(server.address).await.unwrap();
+    let config = lab.target(&server, None).tls;
+    timeout(PATIENCE, TlsConnector::from(config).connect(NAME.try_into().unwrap(), expected)).await.unwrap().unwrap();
 }
 
 #[tokio::test]

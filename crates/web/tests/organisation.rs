@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use web::admin::{
-    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Client, ClientError, Created, Decision, Judgement, Member, Organisation,
-    Password, Problem, PublishedTopology, SOCKET, Socket, Spread, Status, User, serve,
+    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Client, ClientError, Created, Decision, Judgement, Member, Moved,
+    Organisation, Password, Problem, PublishedTopology, SOCKET, Socket, Spread, Status, User, serve,
 };
 use web::{Answer, Limits};
 
@@ -103,6 +103,12 @@ impl Organisation for Desk {
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>> {
         self.hears(format!("sign {server} {request}"), Chain { chain: "PEM".into() })
     }
+    fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>> {
+        self.hears(format!("move {user} to {pool}"), Moved { aor: user.to_string(), pool: pool.to_string() })
+    }
+    fn sign_user(&self, user: UserName, request: String) -> Answer<'_, Result<Chain, Problem>> {
+        self.hears(format!("sign user {user} {request}"), Chain { chain: "PEM".into() })
+    }
     fn audit(&self, limit: usize) -> Answer<'_, Result<Vec<AuditLink>, Problem>> {
         let link =
             AuditLink { number: 1, at: String::new(), actor: "x".into(), event: serde_json::json!({ "kind": "y" }), hash: "00".into() };
@@ -148,6 +154,9 @@ async fn what_the_command_asks_is_what_the_authority_hears() {
     assert_eq!((revoked.members, revoked.acknowledged, revoked.ms), (3, 3, 200));
     client.ledger(5).await.unwrap();
     assert_eq!(client.sign(&fe2, "CSR".into()).await.unwrap().chain, "PEM");
+    let carol = UserName::parse("carol").unwrap();
+    assert_eq!(client.move_user(&carol, &pool).await.unwrap().pool, "pool.verbund.test");
+    assert_eq!(client.sign_user(&carol, "CSR".into()).await.unwrap().chain, "PEM");
     assert_eq!(client.audit(3).await.unwrap()[0].event["kind"], "y");
     assert!(!client.verify_audit(vec!["12:0af3".into()]).await.unwrap().intact);
     let heard = desk.heard.lock().unwrap().join(", ");
@@ -155,14 +164,14 @@ async fn what_the_command_asks_is_what_the_authority_hears() {
         heard,
         "add fe2.verbund.test front-end new pool.verbund.test, add fe2.verbund.test director its own, user carol at pool.verbund.test, \
          remove fe2.verbund.test, publish 1048576, judge 1048576, topology None, topology Some(4), history 7, members, revoke fe2.verbund.test, \
-         ledger 5, sign fe2.verbund.test CSR, audit 3, verify 12:0af3"
+         ledger 5, sign fe2.verbund.test CSR, move carol to pool.verbund.test, sign user carol CSR, audit 3, verify 12:0af3"
     );
 }
 
 #[tokio::test]
 async fn a_server_that_is_no_authority_says_so_to_each_question() {
     let (_data, desk, client) = running(false).await;
-    let fe2 = fqdn("fe2.verbund.test");
+    let (fe2, carol) = (fqdn("fe2.verbund.test"), UserName::parse("carol").unwrap());
     for refused in [
         client.add_server(&fe2, "front-end", None, false).await.map(drop),
         client.remove_server(&fe2).await.map(drop),
@@ -174,6 +183,8 @@ async fn a_server_that_is_no_authority_says_so_to_each_question() {
         client.revoke("x").await.map(drop),
         client.ledger(1).await.map(drop),
         client.sign(&fe2, String::new()).await.map(drop),
+        client.move_user(&carol, &fe2).await.map(drop),
+        client.sign_user(&carol, String::new()).await.map(drop),
         client.audit(1).await.map(drop),
         client.verify_audit(Vec::new()).await.map(drop),
     ] {

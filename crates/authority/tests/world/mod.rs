@@ -113,7 +113,7 @@ impl World {
         store.record_issued(&Issued::read(store::Role::Server, &chain[0]).unwrap(), now).await.unwrap();
         let Prepared { ca, holdings } = Prepared::prepare(Ca::new(ca, Some(root), signer, None), &store, &own, DOMAIN, now).await.unwrap();
 
-        let policy = LivePolicy::new(holdings.policy().unwrap());
+        let policy = LivePolicy::new(holdings.policy(now).unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
         let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");

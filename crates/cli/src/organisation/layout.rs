@@ -13,6 +13,7 @@ impl Layout {
     pub(crate) const MANIFEST: &str = "organisation.toml";
     /// The same for a server that has joined.
     pub(crate) const MEMBER: &str = "member.toml";
+    /// Shows the topology in force. Nothing is read from it: what counts is stored.
     pub(crate) const TOPOLOGY: &str = "topology.toml";
     pub(crate) const ROOT: &str = "ca/root.pem";
     /// May be taken away to a safe: without it everything works but the root's own revocation list and new issuing CAs.
@@ -42,23 +43,22 @@ impl Layout {
     pub(crate) const RESTORED: &str = "restored.json";
 
     /// Without each of these there is no organisation.
-    pub(crate) const REQUIRED: [&str; 9] = [
-        Self::MANIFEST,
-        Self::TOPOLOGY,
-        Self::ROOT,
-        Self::ISSUING,
-        Self::ISSUING_KEY,
-        Self::SERVER_CHAIN,
-        Self::SERVER_KEY,
-        Self::CA,
-        Self::STATE,
-    ];
+    pub(crate) const REQUIRED: [&str; 8] =
+        [Self::MANIFEST, Self::ROOT, Self::ISSUING, Self::ISSUING_KEY, Self::SERVER_CHAIN, Self::SERVER_KEY, Self::CA, Self::STATE];
     /// Without each of these there is no member.
     pub(crate) const REQUIRED_OF_MEMBER: [&str; 6] =
         [Self::MEMBER, Self::SERVER_CHAIN, Self::SERVER_KEY, Self::ACCOUNT, Self::CA, Self::STATE];
     /// These must be their owner's alone.
-    pub(crate) const SECRETS: [&str; 8] =
-        [Self::ROOT_KEY, Self::ISSUING_KEY, Self::USERS_KEY, Self::DOCUMENTS_KEY, Self::CA_PASSPHRASE, Self::SERVER_KEY, Self::SERVER_NEXT, Self::ACCOUNT];
+    pub(crate) const SECRETS: [&str; 8] = [
+        Self::ROOT_KEY,
+        Self::ISSUING_KEY,
+        Self::USERS_KEY,
+        Self::DOCUMENTS_KEY,
+        Self::CA_PASSPHRASE,
+        Self::SERVER_KEY,
+        Self::SERVER_NEXT,
+        Self::ACCOUNT,
+    ];
 
     pub(crate) fn of(data: &Path) -> Self {
         Self(data.to_owned())

@@ -168,9 +168,7 @@ async fn fill(data: &Path, layout: &Layout, plan: &Plan, now: SystemTime) -> any
         store.record_issued(&store::Issued::read(role, certificate).context("the CA just made cannot be read")?, now).await?;
     }
     ServerCertificate::issue(layout, &authority, &topology, &server_name, &store, now).await?;
-    let text = topology.to_commented_toml();
-    files::write(&layout.file(Layout::TOPOLOGY), &text, Readers::Owner)?;
-    store.publish(&text, None, store::Version(topology.version()), None, now).await?;
+    store.publish(&topology.to_commented_toml(), None, store::Version(topology.version()), None, now).await?;
     let site = plan.site(&Layout::of(data), &server_name)?;
     for user in &plan.users {
         let password = Password::generate()?;

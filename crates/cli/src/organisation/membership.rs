@@ -126,7 +126,7 @@ impl Membership {
         let loaded = ServerCertificate::load(&layout);
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let restored = async {
-            let holdings = disk::restore(&store, disk::Trust::Roots(&roots)).await?;
+            let holdings = disk::restore(&store, &roots).await?;
             let certificate = match loaded {
                 Ok(certificate) => certificate,
                 Err(broken) => healed(&layout, &holdings, &manifest, broken).await?,

@@ -23,7 +23,7 @@ use authority::{Ca, Prepared};
 use member::Holdings;
 use pki::{Authority, CertificateDer, Fqdn};
 use registrar::{Aor, Credential, UserName};
-use store::{Directory as _, Embedded, TopologyStore as _, Version};
+use store::{Directory as _, Embedded, Published, TopologyStore as _, Version};
 use topology::{MediaPolicy, Topology};
 use web::admin::rfc3339;
 
@@ -156,13 +156,14 @@ impl Organisation {
             .with_context(|| format!("cannot use {}", layout.file(Layout::MANIFEST).display()))?;
         check_ca_times(&layout, now)?;
         secrets::encrypt_plain_keys(&layout.file("ca"))?;
-        let topology = read_topology(&layout, &manifest)?;
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let opened = async {
-            publish_if_new(&store, &layout, &topology, now).await?;
+            let Published { document, .. } = store.current().await?.with_context(|| half_made(layout.data(), "the topology"))?;
+            let topology = Topology::parse(&document).context("cannot use the topology that is stored")?;
             let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
             let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
             let certificate = current_certificate(&layout, ca.authority(), &holdings, &manifest.server_name, &store, now).await?;
+            show_topology(&store, &layout, &document).await?;
             Ok((ca, holdings, certificate, store.users().await?))
         };
         let (ca, holdings, certificate, users) = or_close(&store, opened).await?;
@@ -256,49 +257,16 @@ fn check_ca_times(layout: &Layout, now: SystemTime) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_topology(layout: &Layout, manifest: &Manifest) -> anyhow::Result<Topology> {
+/// The file shows what is in force. What was published once and is shown still, after a crash or out of a backup, is nobody's edit.
+async fn show_topology(store: &Embedded, layout: &Layout, document: &str) -> anyhow::Result<()> {
     let path = layout.file(Layout::TOPOLOGY);
-    let topology = Topology::parse(&files::read(&path)?).with_context(|| format!("cannot use {}", path.display()))?;
-    let Manifest { domain, server_name } = manifest;
-    ensure!(topology.serves(domain), "{} does not list the domain {domain} of this organisation: put it back", path.display());
-    ensure!(
-        topology.server(server_name).is_some(),
-        "{} does not list {server_name}, the server of this directory: put it back",
-        path.display()
-    );
-    Ok(topology)
-}
-
-/// The file is the administrator's; a new version of it is published by being there. Never backwards (row N29).
-async fn publish_if_new(store: &Embedded, layout: &Layout, topology: &Topology, now: SystemTime) -> anyhow::Result<()> {
-    let path = layout.file(Layout::TOPOLOGY);
-    let text = files::read(&path)?;
-    let offered = Version(topology.version());
-    let current = store.current().await?;
-    match &current {
-        Some(published) if published.version == offered => {
-            ensure!(
-                Topology::parse(&published.document).is_ok_and(|known| known == *topology),
-                "{} differs from version {offered} as it was published: raise `version` in it, or undo the change",
-                path.display()
-            );
-            Ok(())
-        }
-        Some(published) if published.version > offered => {
-            bail!("{} is version {offered}, but version {} was published already: put that one back", path.display(), published.version)
-        }
-        Some(published) if layout.file(Layout::RESTORED).exists() => bail!(
-            "{} is version {offered}, and this authority, put back from a backup, waits for what its members hold: put version {} back, \
-             and publish when that has ended",
-            path.display(),
-            published.version
-        ),
-        Some(_) | None => {
-            store.publish(&text, None, offered, current.map(|published| published.version), now).await?;
-            tracing::info!(version = offered.0, "topology published");
-            Ok(())
-        }
-    }
+    let shown = fs::read_to_string(&path).unwrap_or_default();
+    let before = match Topology::parse(&shown) {
+        Ok(topology) => store.at(Version(topology.version())).await?.map(|published| published.document),
+        Err(_) => None,
+    };
+    authority::show_topology(&path, document, before.as_deref());
+    Ok(())
 }
 
 async fn current_certificate(

@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use ::authority::{Fault, NewServer, Spread};
 use pki::Fqdn;
+use registrar::UserName;
 use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, Judgement, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{self, Added, Certificate, Chain, Judgement, Moved, Organisation, Problem, PublishedTopology, rfc3339},
 };
 
 use super::desk::{Desk, certificate, to_the_end};
@@ -31,8 +32,10 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::OutsideCa { .. }
         | Fault::Homeless { .. }
         | Fault::NoHome(_)
+        | Fault::Unwritable(_)
         | Fault::OtherRoles { .. }
         | Fault::OtherPool { .. }
+        | Fault::MembersRefuse(_)
         | Fault::Own(_)
         | Fault::NoName(_)
         | Fault::KeyRefused(_)
@@ -46,7 +49,6 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Bundle(_)
         | Fault::NotTold(_)
         | Fault::ListFull { .. }
-        | Fault::NotSigned(_)
         | Fault::NotInForce(_)
         | Fault::Signed(_)
         | Fault::Randomness(_)
@@ -172,6 +174,23 @@ impl Organisation for Desk {
     fn revoke(&self, name: String) -> Answer<'_, Result<admin::Spread, Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.at_authority()?.revoke(&name).await.map(spread).map_err(problem) })
+    }
+
+    fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move {
+            let pool = desk.at_authority()?.move_user(&user, &pool).await.map_err(problem)?;
+            tracing::info!(%user, %pool, "user moved, sessions cut");
+            Ok(Moved { aor: desk.aor(&user).to_string(), pool: pool.to_string() })
+        })
+    }
+
+    fn sign_user(&self, user: UserName, request: String) -> Answer<'_, Result<Chain, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move {
+            let chain = desk.at_authority()?.sign_user_request(&user, &request).await.map_err(problem)?;
+            Ok(Chain { chain: pki::certificates_to_pem(&chain) })
+        })
     }
 
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>> {

@@ -78,7 +78,7 @@ impl Desk {
         })
     }
 
-    fn aor(&self, user: &UserName) -> Aor {
+    pub(super) fn aor(&self, user: &UserName) -> Aor {
         Aor::new(user.clone(), self.site.domain.as_str())
     }
 
@@ -153,6 +153,7 @@ impl Desk {
             registrations: registrations.into_iter().map(|one| registration(one, &remotes)).collect(),
             certificates: self.certificates_now(),
             links: self.handle.with(|node, _| node.links()).await.unwrap_or_default().into_iter().map(link).collect(),
+            troubles: self.authority.as_ref().map(|authority| authority.troubles()).unwrap_or_default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The HTTPS port's way to `trust`: who comes with a certificate is judged like on every other port.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -54,6 +54,10 @@ impl web::Gate for Door {
     fn still_admits(&self, source: SocketAddr, chain: &[CertificateDer<'_>]) -> Result<Peer, Refusal> {
         let contact = Contact { listener: Listener::Web, source, sni: None, tls: None };
         self.keep(judge(&self.policy.current(), contact, chain, SystemTime::now()))
+    }
+
+    fn expects(&self, address: IpAddr) -> bool {
+        self.policy.current().topology.lists_address(address)
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

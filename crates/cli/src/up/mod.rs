@@ -8,6 +8,7 @@ mod renewal;
 mod serve;
 mod staples;
 mod summary;
+mod tasks;
 
 use std::{
     net::SocketAddr,
@@ -254,9 +255,9 @@ fn check_settled(data: &Path, args: &args::Up, organisation: &Organisation) -> a
     let media = organisation.topology().media();
     ensure!(
         args.media.is_none_or(|wanted| policy(wanted) == media),
-        "the media policy of {domain} is {}: to change it, change `media` and raise `version` in {}, and leave --media out",
-        media.as_str(),
-        organisation.layout.file(crate::organisation::Layout::TOPOLOGY).display()
+        "the media policy of {domain} is {}: to change it, publish a topology with another `media` (verbund topology show, then verbund \
+         topology publish), and leave --media out",
+        media.as_str()
     );
     Ok(())
 }

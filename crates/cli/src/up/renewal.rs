@@ -78,6 +78,9 @@ impl Renewal {
         let mut changed = self.member.in_force();
         let (mut wanted, mut again_after) = (false, TRY_AGAIN_AFTER);
         loop {
+            if let Err(refused) = self.member.look_at_the_time(SystemTime::now()).await {
+                tracing::error!(server = %self.server, %refused, "what is held cannot be looked at");
+            }
             let wait = match self.renew_if(wanted, SystemTime::now()).await {
                 Ok(renewed) => {
                     // Whoever asked meanwhile has what was asked for; what changed since is seen here without being asked.
@@ -131,9 +134,11 @@ impl Renewal {
                 ServerCertificate::issue(&self.layout, ca.authority(), holdings.topology(), &self.server, &self.store, now).await?
             }
             Source::Authority(address) => {
-                if self.member.holdings().has_stale_lists(now) {
-                    // Without them the authority cannot be believed, and nobody else would bring them.
-                    member::catch_up(&self.member, *address).await.context("no revocation lists from the authority")?;
+                if self.member.holdings().is_stale(now) {
+                    // Without fresh lists the authority cannot be believed, and nobody else would bring them.
+                    if let Err(error) = member::catch_up(&self.member, *address).await {
+                        tracing::info!(server = %self.server, %error, "no fresh revocation lists before the renewal");
+                    }
                 }
                 join::renew(&self.layout, &self.member.holdings(), *address, &self.server).await?
             }

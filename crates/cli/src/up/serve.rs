@@ -1,6 +1,11 @@
 //! The running server: SIP for clients and for servers, HTTPS and the admin socket, from the first connection to the last.
 
-use std::{net::SocketAddr, process, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    process,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
@@ -11,7 +16,7 @@ use rustls::time_provider::DefaultTimeProvider;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
-    task::{JoinHandle, JoinSet},
+    task::JoinHandle,
 };
 use trust::{
     Listener, LivePolicy,
@@ -26,6 +31,7 @@ use super::{
     figures,
     renewal::Renewal,
     staples::{Source, Staples},
+    tasks::Tasks,
 };
 use crate::{organisation::Layout, ports::Ports};
 
@@ -40,7 +46,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let mut signals = Signals::new()?;
     let metrics = web::metrics::install()?;
     let identity = ServerIdentity::new(start.certificate.chain.clone(), &start.certificate.key)?;
-    let policy = LivePolicy::new(start.holdings.policy()?);
+    let policy = LivePolicy::new(start.holdings.policy(SystemTime::now())?);
     let socket = admin::Socket::bind(start.layout.data()).await?;
     let clock = || Arc::new(DefaultTimeProvider);
     let gates = vec![
@@ -59,38 +65,42 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let renewal = Arc::new(Renewal::of(&start, &place, Arc::clone(&identity), Arc::clone(&member)));
 
     let (end, ended) = watch::channel(false);
-    let mut rest = JoinSet::new();
+    // Those that are told to end, and those that are only stopped.
+    let (mut rest, mut upkeep) = (Tasks::default(), Tasks::default());
     let core = tokio::spawn(server.run());
     let site = site(&start, &place, &member, Arc::clone(&desk), metrics);
     let shelf: Arc<dyn Published> = Arc::clone(&site.published);
     let tls = web_config(Arc::clone(&identity), policy, clock())?;
     let https = tokio::net::TcpListener::from_std(ports.https)?;
-    rest.spawn(web::serve(https, web::Door { tls, gate: Some(door) }, site, web::Limits::HTTPS, end_of(ended.clone())));
+    rest.spawn("HTTPS", web::serve(https, web::Door { tls, gate: Some(door) }, site, web::Limits::HTTPS, end_of(ended.clone())));
     if let Some(http) = ports.http {
         let http = tokio::net::TcpListener::from_std(http)?;
-        rest.spawn(web::serve_public_http(http, Arc::clone(&shelf), web::Limits::PUBLIC_HTTP, end_of(ended.clone())));
+        rest.spawn("HTTP", web::serve_public_http(http, Arc::clone(&shelf), web::Limits::PUBLIC_HTTP, end_of(ended.clone())));
     }
-    rest.spawn(admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
-    let mut upkeep = vec![tokio::spawn(Arc::clone(&renewal).run(renew_asked)), tokio::spawn(figures::publish(handle.clone()))];
+    rest.spawn("the admin socket", admin::serve(socket, Arc::clone(&desk) as Arc<dyn admin::Admin>, web::Limits::ADMIN, end_of(ended)));
+    upkeep.spawn("the renewal of the certificate", Arc::clone(&renewal).run(renew_asked));
+    upkeep.spawn("the count of figures", figures::publish(handle.clone()));
     let staples = Staples { identity: Arc::clone(&identity), member: Arc::clone(&member), source: source(&place, shelf, &links) };
-    upkeep.push(tokio::spawn(staples.run(renewal.replaced())));
-    upkeep.push(match &place {
+    upkeep.spawn("the care of staples", staples.run(renewal.replaced()));
+    match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
-            tokio::spawn(Arc::clone(authority).keep_fresh())
+            upkeep.spawn("the authority's upkeep", Arc::clone(authority).keep_fresh());
         }
-        Place::Member(address) => tokio::spawn(agent(&start, *address, &member, links, renew, &identity).run()),
-    });
+        Place::Member(address) => {
+            upkeep.spawn("the line to the authority", agent(&start, *address, &member, links, renew, &identity).run())
+        }
+    }
 
     let store = start.store.clone();
     ready(&start)?;
     // Passwords are in memory as long as they are to be told, no longer.
     drop(start);
-    let result = until_told(&mut signals, core, &mut rest, &renewal, || handle.shutdown()).await;
+    let result = until_told(&mut signals, core, [&mut rest, &mut upkeep], &renewal, || handle.shutdown()).await;
     let _ = end.send(true);
-    upkeep.iter().for_each(JoinHandle::abort);
+    upkeep.abort();
     tokio::select! {
-        () = async { while rest.join_next().await.is_some() {} } => {}
+        () = rest.all() => {}
         () = signals.told_to_end() => process::exit(FORCED),
     }
     store.close().await;
@@ -140,26 +150,24 @@ fn agent(
 ) -> Agent {
     let taken = start.taken;
     let listeners = MemberListeners { sip: Some(taken.sip), servers: Some(taken.servers), https: Some(taken.https) };
-    let identity = Arc::clone(identity);
-    let shown = move || match identity.chain().first().and_then(pki::facts) {
-        Some(facts) => (facts.serial.to_string(), admin::rfc3339(facts.not_after)),
-        None => (String::new(), String::new()),
-    };
-    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, shown)
+    Agent::new(Arc::clone(member), Said { listeners, authority }, tls, renew, Arc::clone(identity))
 }
 
-/// Runs until a signal says otherwise, then until every SIP connection was told.
+/// Runs until a signal says otherwise, then until every SIP connection was told. A process in which something has ended by itself
+/// is half a server that says it is well: it ends, and whoever started it starts a whole one.
 async fn until_told(
     signals: &mut Signals,
     mut core: JoinHandle<()>,
-    rest: &mut JoinSet<()>,
+    [rest, upkeep]: [&mut Tasks; 2],
     renewal: &Renewal,
     shutdown: impl FnOnce(),
 ) -> anyhow::Result<()> {
     loop {
         tokio::select! {
+            biased;
             _ = &mut core => bail!("the signalling core ended by itself: look at the log, and report this as a fault of verbund"),
-            _ = rest.join_next() => bail!("HTTPS or the admin socket ended by itself: look at the log, and report this as a fault of verbund"),
+            what = rest.ended() => bail!("{what}: look at the log, and report this as a fault of verbund"),
+            what = upkeep.ended() => bail!("{what}: look at the log, and report this as a fault of verbund"),
             told = signals.next() => match told {
                 Told::Reload => renewal.reload(),
                 Told::End => break,

@@ -12,7 +12,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use sip::{Frame, Framer, Limits, Message, Name};
 
 use super::verbund::{PATIENCE, Verbund};
@@ -58,7 +58,23 @@ impl Phone {
         roots.add(CertificateDer::from_pem_file(server.said("ca")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_root_certificates(roots).with_no_client_auth();
+        Self::over(server, user, password, name, config.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    /// Connects with a user's certificate, which is judged only after the handshake is done on this side: whether it was believed
+    /// shows with the first answer.
+    pub fn with_certificate(server: &Verbund, user: &str, password: &str, chain_pem: &str, key_pem: &str) -> std::io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(server.said("ca")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let chain = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap();
+        let config = config.with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap();
+        Self::over(server, user, password, server.said("server_name"), config)
+    }
+
+    fn over(server: &Verbund, user: &str, password: &str, name: &str, config: ClientConfig) -> std::io::Result<Self> {
         let connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
         let tcp = TcpStream::connect(server.said("sip"))?;
         tcp.set_nodelay(true)?;
@@ -102,6 +118,16 @@ impl Phone {
         let (aor, contact) = (self.aor(), self.contact());
         let more = format!("Contact: {contact}\r\nExpires: {expires}\r\nUser-Agent: test phone\r\n");
         self.transaction("REGISTER", &format!("sip:{}", self.domain), &aor, &more, "").status().unwrap().code()
+    }
+
+    /// Whether the server ends the connection before it answers anything, the right password at hand or not.
+    pub fn is_refused(mut self) -> bool {
+        let (aor, uri, call_id) = (self.aor(), format!("sip:{}", self.domain), self.unique("id"));
+        let contact = format!("Contact: {}\r\n", self.contact());
+        let request = self.request("REGISTER", &uri, &aor, &call_id, 1, &contact, "");
+        // Writing into a connection that was ended fails, and says the same.
+        let sent = self.stream.write_all(request.as_bytes()).and_then(|()| self.stream.flush());
+        sent.is_err() || self.next().is_none()
     }
 
     /// Writes to somebody; the final status.

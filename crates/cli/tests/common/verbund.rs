@@ -132,6 +132,11 @@ impl Verbund {
         Self { child, ready: serde_json::from_str(&line).unwrap(), log }
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it said of itself.
     pub fn said(&self, key: &str) -> &str {
         self.ready[key].as_str().unwrap()

@@ -198,6 +198,8 @@ fn what_cannot_be_understood_is_exit_code_2() {
         &["up", "--user", "a b"],
         &["up", "--media", "clear"],
         &["user", "add", "a;b"],
+        &["user", "password", "bob", "--pool", "sip.verbund.test"],
+        &["user", "move", "bob"],
         &["frobnicate"],
     ] {
         let output = ends(program().args(args));

@@ -116,16 +116,7 @@ fn a_foreign_directory_is_left_alone() {
 
 #[test]
 fn a_file_that_is_missing_is_named() {
-    let required = [
-        "topology.toml",
-        "ca/root.pem",
-        "ca/issuing.pem",
-        "ca/issuing.key",
-        "server/chain.pem",
-        "server/key.pem",
-        "ca.pem",
-        "state.sqlite",
-    ];
+    let required = ["ca/root.pem", "ca/issuing.pem", "ca/issuing.key", "server/chain.pem", "server/key.pem", "ca.pem", "state.sqlite"];
     let (_dir, data) = made();
     for name in required.into_iter().chain(["organisation.toml"]) {
         let aside = data.with_extension("aside");
@@ -160,7 +151,7 @@ fn one_directory_is_served_by_one_process() {
 fn what_the_first_start_settled_stays() {
     let (_dir, data) = made();
     check(&data, &["--domain", "other.test"], &["belongs to the domain verbund.test, not to other.test", "leave --domain out"]);
-    check(&data, &["--media", "support"], &["the media policy of verbund.test is require", "topology.toml"]);
+    check(&data, &["--media", "support"], &["the media policy of verbund.test is require", "verbund topology publish"]);
     Verbund::up(&data, &["--domain", "verbund.test", "--media", "require"]);
 }
 
@@ -179,22 +170,6 @@ fn a_data_directory_that_others_can_enter_is_not_served() {
     let (_dir, data) = made();
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
     check(&data, &[], &["others on this machine may enter it (mode 0755)", "chmod 700"]);
-}
-
-#[test]
-fn a_topology_that_was_tampered_with_is_refused() {
-    let (_dir, data) = made();
-    let path = data.join("topology.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("media = \"require\"", "media = \"support\"")).unwrap();
-    check(&data, &[], &["topology.toml differs from version 1 as it was published", "raise `version`"]);
-    fs::write(&path, text.replace("media = \"require\"", "media = \"clear\"")).unwrap();
-    check(&data, &[], &["cannot use", "topology.toml", "line"]);
-    // The administrator's own change, with its version, is taken; and then there is no way back.
-    fs::write(&path, text.replace("media = \"require\"", "media = \"support\"").replace("version = 1", "version = 2")).unwrap();
-    assert_eq!(Verbund::up(&data, &["--media", "support"]).stop().code(), Some(0));
-    fs::write(&path, &text).unwrap();
-    check(&data, &[], &["version 1, but version ", " was published already"]);
 }
 
 #[test]

@@ -16,3 +16,4 @@ mod separation;
 mod signals;
 mod starts;
 mod topology;
+mod users;

@@ -44,6 +44,15 @@ impl Network {
         phone
     }
 
+    /// The same topology under the next number.
+    fn publish_again(&self) -> Value {
+        let text = self.authority.command(&["topology", "show"]);
+        let version = self.authority.json(&["topology", "status"])[0]["topology"].as_u64().unwrap();
+        let file = self.dir.path().join("again.toml");
+        std::fs::write(&file, text.replace(&format!("\nversion = {version}\n"), &format!("\nversion = {}\n", version + 1))).unwrap();
+        self.authority.json(&["topology", "publish", file.to_str().unwrap()])
+    }
+
     fn member(&self, name: &str) -> Value {
         let members = self.authority.json(&["topology", "status"]);
         members.as_array().unwrap().iter().find(|member| member["name"] == name).cloned().unwrap_or_default()
@@ -124,6 +133,65 @@ fn n5_a_revoked_server_is_cut_off_and_cannot_come_back_by_itself() {
     assert!(refused, "the reason is on record");
 }
 
+/// A phone knows no revocation lists: it would stay with a server that nobody else speaks to.
+#[test]
+fn n5_a_revoked_server_sends_its_phones_away_and_lets_none_in_also_after_a_start() {
+    let mut network = Network::new();
+    let mut carla = network.carla();
+    let mut alice = Phone::signed_in(&network.authority, "alice");
+    network.authority.json(&["cert", "revoke", "fe2.verbund.test"]);
+    assert!(carla.next().is_none(), "her connection is ended");
+    let is_let_in = |server: &Verbund| Phone::try_connect(server, "carla", "", "fe2.verbund.test").is_ok();
+    assert!(!is_let_in(&network.second));
+    network.second.wait_for_log("serves nobody");
+    let data = network.second.data();
+    network.second.signal("KILL");
+    network.second.wait();
+    network.second = Verbund::up(&data, &[]);
+    network.second.wait_for_log("serves nobody");
+    wait_until("nobody is let in after a start either", || !is_let_in(&network.second));
+    assert_eq!(alice.register(600), 200, "the others go on");
+}
+
+#[test]
+fn n5_a_server_that_loses_one_certificate_gets_another_by_its_account() {
+    let network = Network::new();
+    let before = network.second.certificate()["serial"].as_str().unwrap().to_owned();
+    network.authority.json(&["cert", "revoke", &before]);
+    wait_until("another certificate", || network.second.certificate()["serial"] != before.as_str());
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    let (mut carla, mut alice) = (network.carla(), Phone::signed_in(&network.authority, "alice"));
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let message = carla.next_request();
+            carla.answer(&message, "200 OK", "", "");
+        });
+        assert_eq!(alice.write("sip:carla@verbund.test", "welcome back"), 200);
+        reading.join().unwrap();
+    });
+}
+
+#[test]
+fn n5_nobody_waits_for_a_revoked_server_until_it_joins_anew() {
+    let mut network = Network::new();
+    wait_until("it is on the line", || network.member("fe2.verbund.test")["state"] == "joined");
+    network.authority.json(&["cert", "revoke", "fe2.verbund.test"]);
+    assert_eq!(network.member("fe2.verbund.test")["state"], "revoked");
+    let published = network.publish_again();
+    assert_eq!((&published["members"], &published["acknowledged"]), (&1.into(), &1.into()), "{published}");
+    network.second.signal("TERM");
+    network.second.wait();
+    network.second = Verbund::join(&add(&network.authority, "fe2.verbund.test"), &network.dir.path().join("anew"));
+    network.second.wait_for_log("the line to the authority is there");
+    assert_eq!(network.member("fe2.verbund.test")["state"], "joined");
+    // On a busy machine it may be slow, but it is waited for.
+    wait_until("it acknowledges", || {
+        let published = network.publish_again();
+        assert_eq!(published["members"], 2, "{published}");
+        published["acknowledged"] == 2
+    });
+}
+
 #[test]
 fn a_server_one_certificate_of_which_is_revoked_has_another_at_once() {
     let network = Network::new();
@@ -168,6 +236,32 @@ fn n15_a_server_taken_out_of_the_topology_is_cut_off_though_its_certificate_is_g
 }
 
 #[test]
+fn a_user_who_moves_is_signed_out_at_the_old_home_and_signs_in_at_the_new_one() {
+    let network = Network::new();
+    let mut carla = network.carla();
+    let moved = network.authority.json(&["user", "move", "carla", "--pool", "sip.verbund.test"]);
+    assert_eq!((&moved["aor"], &moved["pool"]), (&"sip:carla@verbund.test".into(), &"sip.verbund.test".into()));
+    while carla.next().is_some() {}
+    let password = network.authority.json(&["user", "password", "carla"])["password"].as_str().unwrap().to_owned();
+    let mut carla = Phone::connect(&network.authority, "carla", &password);
+    assert_eq!(carla.register(600), 200, "at home now");
+    // Whoever is at home elsewhere still reaches her.
+    let reading = thread::spawn(move || {
+        let message = carla.next_request();
+        carla.answer(&message, "200 OK", "", "");
+    });
+    let made = network.authority.json(&["user", "add", "dora", "--pool", "fe2.verbund.test"]);
+    wait_until("the second server knows dora", || network.second.command(&["user", "list"]).contains("dora"));
+    let mut dora = Phone::connect(&network.second, "dora", made["password"].as_str().unwrap());
+    assert_eq!((dora.register(600), dora.write("sip:carla@verbund.test", "hello")), (200, 200));
+    reading.join().unwrap();
+    for (args, word) in [(["nobody", "sip.verbund.test"], "nobody"), (["carla", "fe9.verbund.test"], "no pool fe9.verbund.test")] {
+        let (code, said) = complaint(&network.authority.try_command(&["user", "move", args[0], "--pool", args[1]]));
+        assert!(code == 1 && said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn n33_a_join_string_is_good_once_and_for_one_organisation() {
     let network = Network::new();
     let dir = network.dir.path();
@@ -178,6 +272,14 @@ fn n33_a_join_string_is_good_once_and_for_one_organisation() {
     let other = Verbund::up(&dir.join("other"), &[]);
     let foreign = refused(&with_address_of(&add(&network.authority, "fe3.verbund.test"), &other), &dir.join("third"));
     assert!(foreign.contains("root"), "{foreign}");
+}
+
+#[test]
+fn n33_a_join_string_is_not_to_be_seen_among_the_processes() {
+    let network = Network::new();
+    let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", network.second.pid())).unwrap();
+    assert!(arguments.contains("join"), "{arguments}");
+    assert!(!arguments.contains("verbund-join:"), "{arguments}");
 }
 
 /// The same string, leading to somebody else: what a liar in the DNS or on the way could do.

@@ -77,10 +77,24 @@ fn a_server_comes_back_by_itself_after_lists_have_run_out() {
 
 #[test]
 fn a_server_comes_back_by_itself_after_its_certificate_has_ended() {
+    comes_back_with_another_certificate(8 * DAY);
+}
+
+#[test]
+fn a_server_comes_back_by_itself_after_the_trust_bundle_has_ended() {
+    comes_back_with_another_certificate(40 * DAY);
+}
+
+#[test]
+fn a_server_comes_back_by_itself_after_whoever_signed_its_documents_has_ended() {
+    comes_back_with_another_certificate(100 * DAY);
+}
+
+fn comes_back_with_another_certificate(ahead: Duration) {
     let apart = Apart::after(|_| {});
-    let second = apart.second.up(8 * DAY);
+    let second = apart.second.up(ahead);
     second.wait_for_log("server certificate not renewed");
-    let authority = apart.authority.up(8 * DAY);
+    let authority = apart.authority.up(ahead);
     is_back(&authority, &second);
     assert_ne!(serial(&second), apart.serial, "by its account it has a new one");
 }

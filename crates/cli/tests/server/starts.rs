@@ -170,6 +170,45 @@ fn a_first_start_may_be_killed_at_any_moment() {
     }
 }
 
+/// Starts with `text` in the file that shows the topology (or without that file); gives the version in force, its words, and what
+/// was put aside.
+fn start_with_copy(data: &Path, text: Option<&str>) -> (u64, String, Option<String>) {
+    let (copy, aside) = (data.join("topology.toml"), data.join("topology.edited.toml"));
+    match text {
+        Some(text) => fs::write(&copy, text).unwrap(),
+        None => fs::remove_file(&copy).unwrap(),
+    }
+    let _ = fs::remove_file(&aside);
+    let server = Verbund::up(data, &[]);
+    let shown = server.json(&["topology", "show"]);
+    let document = shown["document"].as_str().unwrap().to_owned();
+    assert_eq!(fs::read_to_string(&copy).unwrap(), document, "the file shows what is in force");
+    assert_eq!(server.stop().code(), Some(0));
+    (shown["version"].as_u64().unwrap(), document, fs::read_to_string(&aside).ok())
+}
+
+#[test]
+fn the_file_shows_the_topology_in_force_and_puts_none_into_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Verbund::up(&data, &[]);
+    let first = fs::read_to_string(data.join("topology.toml")).unwrap();
+    server.json(&["server", "add", "fe2.verbund.test"]);
+    assert_eq!(server.stop().code(), Some(0));
+    // As after a crash between publishing and writing the file, or with a file out of a backup.
+    let (version, document, aside) = start_with_copy(&data, Some(&first));
+    assert!(version > 1 && document.contains("fe2.verbund.test") && aside.is_none(), "{version} {document} {aside:?}");
+    let (_, document, aside) = start_with_copy(&data, None);
+    assert!(document.contains("fe2.verbund.test") && aside.is_none());
+    // Whoever edits it is told by finding the edit aside; that none of it is in force is the point.
+    let edited = document.replace("media = \"require\"", "media = \"support\"").replace("version = ", "version = 10");
+    for edit in [edited.as_str(), "no TOML at all ["] {
+        let (_, document, aside) = start_with_copy(&data, Some(edit));
+        assert!(!document.contains("media = \"support\""));
+        assert_eq!(aside.as_deref(), Some(edit));
+    }
+}
+
 #[test]
 fn another_address_leads_to_other_account_files() {
     let dir = tempfile::tempdir().unwrap();

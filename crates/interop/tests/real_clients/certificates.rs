@@ -25,30 +25,35 @@ fn application(lab: &Lab, server: &Server, name: &str) -> Shown {
 }
 
 /// The eighty others: real TLS clients on the servers' port, each with a certificate of a listed server.
-struct Eighty(Vec<SClient>);
+struct Eighty {
+    clients: Vec<SClient>,
+    round: usize,
+}
 
 impl Eighty {
     fn connect(lab: &Lab, server: &Server) -> Self {
+        let shown: Vec<Shown> = (1..=APPLICATIONS).map(|number| application(lab, server, &format!("app{number}.verbund.test"))).collect();
         let mut all = Vec::new();
-        for number in 1..=APPLICATIONS {
-            let shown = application(lab, server, &format!("app{number}.verbund.test"));
-            for connection in 1..=CONNECTIONS_EACH {
-                let version = VERSIONS[connection % 2];
-                let name = format!("app{number}-{connection}");
-                all.push(SClient::connect(lab, &name, &server.servers_site(), Some(&shown), &[version]));
-            }
+        for (number, connection) in (1..=CONNECTIONS_EACH).flat_map(|each| (1..=APPLICATIONS).map(move |number| (number, each))) {
+            let (name, version) = (format!("app{number}-{connection}"), VERSIONS[connection % 2]);
+            all.push(SClient::connect(lab, &name, &server.servers_site(), Some(&shown[number - 1]), &[version]));
         }
-        let mut eighty = Self(all);
-        eighty.all_answer(1);
+        let mut eighty = Self { clients: all, round: 0 };
+        eighty.all_answer("connecting");
         eighty
     }
 
-    /// Not one is gone, and each is answered.
-    fn all_answer(&mut self, round: usize) {
-        assert_eq!(self.0.len(), 80);
-        for (number, client) in self.0.iter_mut().enumerate() {
-            assert!(client.is_answered(round * 1000 + number), "connection {number} of 80, round {round}: {}", client.printed());
+    /// Not one is gone, and each is answered. So none is silent for as long as a server takes for dead.
+    fn all_answer(&mut self, after: &str) {
+        self.round += 1;
+        let question = |number| self.round * 1000 + number;
+        self.clients.iter_mut().enumerate().for_each(|(number, client)| client.ask(question(number)));
+        let mut answered = 0;
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            assert!(client.hears_answer(question(number)), "connection {number} of 80 after {after}: {}", client.printed());
+            answered += 1;
         }
+        assert_eq!(answered, 80);
     }
 }
 
@@ -121,8 +126,8 @@ fn n34_openssl_is_refused_with_every_bad_certificate_and_eighty_others_go_on() {
         ];
         for case in &cases {
             check(lab, &server, case);
+            eighty.all_answer(case.name);
         }
-        eighty.all_answer(2);
         // The counter-proof: the thief's certificates are refused for what is wrong with them and for nothing else.
         let shown = thief.forge("nothing-wrong", &Forged { purposes: "serverAuth", names: "DNS:app21.verbund.test", ..good });
         server.add_server("app21.verbund.test", &["--role", "application"]);

@@ -136,13 +136,20 @@ fn n5_a_server_is_revoked_during_a_call_of_others_and_only_its_connections_end()
 
         let gone = organisation.host("fe3");
         assert_eq!(organisation.connected_with(gone), ["sip", "fe1", "fe2"], "all are linked with all");
-        let (revoked, took) = thread::scope(|scope| {
+        let desk = organisation.host("desk3");
+        // What a look at the kernel's tables costs on a busy machine is not the servers' doing.
+        let look = measured("a look", || !organisation.connected_with(gone).is_empty());
+        assert_eq!(desk.connections_with(gone), 1, "carla is signed in there");
+        let (revoked, servers, phones) = thread::scope(|scope| {
             let revoking = scope.spawn(|| organisation.authority().json(&["cert", "revoke", &gone.fqdn()]));
-            let took = measured("no server is connected with the revoked one", || organisation.connected_with(gone).is_empty());
-            (revoking.join().expect("the command ends"), took)
+            let servers =
+                scope.spawn(|| measured("no server is connected with the revoked one", || organisation.connected_with(gone).is_empty()));
+            let phones = measured("no phone is connected with it", || desk.connections_with(gone) == 0);
+            (revoking.join().expect("the command ends"), servers.join().expect("measured"), phones)
         });
-        eprintln!("{revoked}; no server connected with it after {took:?}");
-        assert!(took < CUT_WITHIN, "{took:?}");
+        eprintln!("{revoked}; no server is connected with it after {servers:?}, no phone after {phones:?} (a look takes {look:?})");
+        let latest = CUT_WITHIN + look * 3;
+        assert!(servers < latest && phones < latest, "servers {servers:?}, phones {phones:?}, a look {look:?}");
         // The revoked one is not counted: it has nothing to say any more.
         assert_eq!((&revoked["members"], &revoked["acknowledged"]), (&3.into(), &3.into()), "{revoked}");
 

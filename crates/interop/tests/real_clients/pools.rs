@@ -28,7 +28,7 @@ impl<'l> Scene<'l> {
             Server::join_on(lab, host, &authority.add_server(&host.fqdn(), more))
         };
         let director = join("dir1", &["--role", "director"]);
-        let pool = ["fe1", "fe2"].map(|name| join(name, &["--pool", POOL])).into();
+        let pool = vec![join("fe1", &["--pool", POOL, "--new-pool"]), join("fe2", &["--pool", POOL])];
         let scene = Self { lab, network, authority, director, pool };
         for server in scene.pool.iter().chain([&scene.authority, &scene.director]) {
             wait_until("links with all others", || (server.links_up().len() == 3).then_some(()));

@@ -75,16 +75,18 @@ impl Log {
     }
 }
 
-/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `slow`, `stop`,
-/// `pour`, `relay`.
+/// Answers every request with 200. The user of the Request-URI may ask for more: `close`, `panic`, `late` (a timer that panics
+/// once), `broken` (one that always does), `slow`, `stop`, `pour`, `relay`.
 pub struct TestCore {
     log: Log,
     output: VecDeque<Output>,
+    timer: Option<Instant>,
+    is_broken: bool,
 }
 
 impl TestCore {
     pub fn new(log: Log) -> Self {
-        Self { log, output: VecDeque::new() }
+        Self { log, output: VecDeque::new(), timer: None, is_broken: false }
     }
 
     /// Wants a server called.
@@ -108,7 +110,7 @@ impl Core for TestCore {
         self.log.note(Said::Connected(flow));
     }
 
-    fn handle_message(&mut self, flow: Flow, message: Message, _: Instant) {
+    fn handle_message(&mut self, flow: Flow, message: Message, now: Instant) {
         let uri = message.request_uri_text().to_owned();
         if !message.is_request() || uri.starts_with("sip:relay@") {
             // The connections stand in pairs.
@@ -119,6 +121,8 @@ impl Core for TestCore {
         match wish {
             "close" => self.output.push_back(Output::Close { flow, reason: "asked to" }),
             "panic" => panic!("asked to"),
+            "late" => self.timer = Some(now),
+            "broken" => (self.timer, self.is_broken) = (Some(now), true),
             "slow" => std::thread::sleep(Duration::from_millis(5)),
             "stop" => std::thread::sleep(Duration::from_millis(1_000)),
             // More than any socket buffer takes.
@@ -132,10 +136,13 @@ impl Core for TestCore {
         self.log.note(Said::Closed(flow));
     }
 
-    fn handle_timeout(&mut self, _: Instant) {}
+    fn handle_timeout(&mut self, _: Instant) {
+        self.timer = self.timer.filter(|_| self.is_broken);
+        panic!("asked to");
+    }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timer
     }
 
     fn poll_output(&mut self) -> Option<Output> {

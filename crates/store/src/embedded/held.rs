@@ -1,7 +1,5 @@
 //! The documents that a member holds, in SQLite.
 
-use std::time::SystemTime;
-
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use zeroize::Zeroizing;
 
@@ -21,15 +19,16 @@ fn bytes_max(kind: HeldKind) -> usize {
 }
 
 impl Held for Embedded {
-    async fn hold(&self, kind: HeldKind, key: &str, number: u64, content: &[u8], now: SystemTime) -> Result<()> {
-        within("the key of a held document", key.len(), HELD_KEY_BYTES_MAX)?;
-        within("a held document", content.len(), bytes_max(kind))?;
-        let (key, content, at) = (key.to_owned(), Zeroizing::new(content.to_vec()), seconds(now)?);
+    async fn hold_together(&self, documents: Vec<(HeldKind, HeldDocument)>, only: &[HeldKind]) -> Result<()> {
+        for (kind, document) in &documents {
+            within("the key of a held document", document.key.len(), HELD_KEY_BYTES_MAX)?;
+            within("a held document", document.content.len(), bytes_max(*kind))?;
+            seconds(document.held_at)?;
+        }
+        let only = only.to_vec();
         self.write(move |connection| {
-            may_take(connection, kind, &key, number)?;
-            let sql = format!("INSERT OR REPLACE INTO held(kind, {COLUMNS}) VALUES(?1, ?2, ?3, ?4, ?5)");
-            connection.prepare_cached(&sql)?.execute((kind.as_str(), &key, number, content.as_slice(), at))?;
-            Ok(())
+            only.iter().try_for_each(|kind| let_others_go(connection, *kind, &documents))?;
+            documents.iter().try_for_each(|(kind, document)| put(connection, *kind, document))
         })
         .await
     }
@@ -42,15 +41,23 @@ impl Held for Embedded {
     async fn all_held(&self, kind: HeldKind) -> Result<Vec<HeldDocument>> {
         self.read(move |connection| select(connection, "kind = ?1 ORDER BY key", (kind.as_str(),))).await
     }
+}
 
-    async fn let_go(&self, kind: HeldKind, key: &str) -> Result<()> {
-        let key = key.to_owned();
-        self.write(move |connection| {
-            connection.prepare_cached("DELETE FROM held WHERE kind = ?1 AND key = ?2")?.execute((kind.as_str(), &key))?;
-            Ok(())
-        })
-        .await
+fn put(connection: &Connection, kind: HeldKind, HeldDocument { key, number, content, held_at }: &HeldDocument) -> Done<()> {
+    may_take(connection, kind, key, *number)?;
+    let sql = format!("INSERT OR REPLACE INTO held(kind, {COLUMNS}) VALUES(?1, ?2, ?3, ?4, ?5)");
+    connection.prepare_cached(&sql)?.execute((kind.as_str(), key, number, content.as_slice(), seconds(*held_at)?))?;
+    Ok(())
+}
+
+/// Of this kind, what is not among these.
+fn let_others_go(connection: &Connection, kind: HeldKind, documents: &[(HeldKind, HeldDocument)]) -> Done<()> {
+    let mut keys = connection.prepare_cached("SELECT key FROM held WHERE kind = ?1")?;
+    let keys = keys.query_map((kind.as_str(),), |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for key in keys.iter().filter(|key| !documents.iter().any(|(of, document)| *of == kind && document.key == **key)) {
+        connection.prepare_cached("DELETE FROM held WHERE kind = ?1 AND key = ?2")?.execute((kind.as_str(), key))?;
     }
+    Ok(())
 }
 
 /// Never backwards (row N29), never without end.
@@ -59,7 +66,7 @@ fn may_take(connection: &Connection, kind: HeldKind, key: &str, number: u64) -> 
     let found = connection.prepare_cached(sql)?.query_row((kind.as_str(), key), |row| row.get::<_, u64>(0)).optional()?;
     if let Some(found) = found {
         let older = Error::NotNewer { what: kind.to_string(), offered: number, found };
-        return if number < found { Err(older.into()) } else { Ok(()) };
+        return if kind.goes_forward() && number < found { Err(older.into()) } else { Ok(()) };
     }
     let sql = "SELECT count(*) FROM held WHERE kind = ?1";
     let count: usize = connection.prepare_cached(sql)?.query_row((kind.as_str(),), |row| row.get(0))?;

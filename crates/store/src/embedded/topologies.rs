@@ -6,7 +6,7 @@ use rusqlite::{Connection, Params, Row};
 
 use super::worker::Done;
 use super::{Embedded, audit, next_revision, rows, seconds, sha256, time, within};
-use crate::limits::DOCUMENT_BYTES_MAX;
+use crate::limits::{DOCUMENT_BYTES_MAX, TOPOLOGIES_KEPT_MAX};
 use crate::{Error, Event, Published, Result, Revision, TopologyStore, Version};
 
 const COLUMNS: &str = "version, document, signed, published_at";
@@ -31,6 +31,7 @@ impl TopologyStore for Embedded {
             let revision = next_revision(connection)?;
             let sql = format!("INSERT INTO topology({COLUMNS}, revision) VALUES(?1, ?2, ?3, ?4, ?5)");
             connection.prepare_cached(&sql)?.execute((version.0, &document, &signed, published_at, revision.0))?;
+            forget_old(connection)?;
             let event = Event::TopologyPublished { version: version.0, sha256: sha256(document.as_bytes()) };
             audit::write(connection, &actor, published_at, &event)?;
             Ok(revision)
@@ -67,6 +68,13 @@ impl TopologyStore for Embedded {
         let limit = rows(limit);
         self.read(move |connection| select(connection, "ORDER BY version DESC LIMIT ?1", (limit,))).await
     }
+}
+
+/// Each move of a server is a version, so there is an end to those that are kept.
+fn forget_old(connection: &Connection) -> Done<()> {
+    let sql = "DELETE FROM topology WHERE version <= (SELECT version FROM topology ORDER BY version DESC LIMIT 1 OFFSET ?1)";
+    connection.prepare_cached(sql)?.execute((rows(TOPOLOGIES_KEPT_MAX),))?;
+    Ok(())
 }
 
 fn latest(connection: &Connection) -> Done<Option<Published>> {

@@ -26,6 +26,7 @@ async fn n33_a_ticket_burns_exactly_once(store: &impl Enrolments) {
     assert_eq!(open.key.as_ref().unwrap().expose(), ticket.key.expose());
     assert!(open.server == ticket.server && open.opened_at == at(100) && open.expires == at(200) && open.is_open(at(199)));
     assert_eq!(store.open_enrolments(at(150)).await.unwrap().len(), 1);
+    assert_eq!((store.enrolled(at(150)).await.unwrap(), store.enrolled(at(200)).await.unwrap()), (vec![ticket.server.clone()], vec![]));
     let burnt = store.burn(&ticket.kid, at(150)).await.unwrap();
     assert!(burnt.server == ticket.server && burnt.burnt_at == Some(at(150)) && burnt.key.is_none() && !burnt.is_open(at(150)));
     spent(store, &ticket.kid, 151, TicketEnd::Burnt).await;
@@ -116,7 +117,10 @@ async fn accounts_change_their_key_and_end(store: &impl Enrolments) {
         matches!(store.add_account(&new("fe2.verbund.test", "first"), at(105)).await, Err(Error::KeyTaken(_))),
         "an ended key stays ended"
     );
+    let could = async || store.enrolled(at(1_000_000)).await.unwrap().contains(&fqdn("fe2.verbund.test"));
+    assert!(could().await, "an account counts though no ticket does");
     assert_eq!(store.deactivate_accounts_of(&fqdn("fe2.verbund.test"), at(106)).await.unwrap(), 1);
+    assert!(!could().await);
     assert_eq!(store.deactivate_accounts_of(&fqdn("fe2.verbund.test"), at(107)).await.unwrap(), 0);
     assert!(store.accounts_of(&fqdn("fe2.verbund.test")).await.unwrap().iter().all(|one| one.status == AccountStatus::Deactivated));
 }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use store::{HeldKind, Report, RevocationList, limits};
+use store::{HeldDocument, HeldKind, Report, RevocationList, limits};
+use zeroize::Zeroizing;
 
 use super::*;
 
 pub(crate) async fn battery<S: TopologyStore + Bundles + RevocationListStore + Members + Held>(store: &S) {
     topologies_keep_their_signature_and_history(store).await;
+    as_many_topologies_are_kept_as_there_is_a_limit(store).await;
     n29_bundles_go_forward_only(store).await;
     n29_revocation_lists_go_forward_only_each_by_itself(store).await;
     n29_held_documents_go_forward_only(store).await;
+    documents_that_belong_together_are_held_together_or_not_at_all(store).await;
     held_documents_are_bounded(store).await;
     reports_replace_each_other(store).await;
 }
@@ -29,6 +32,17 @@ async fn topologies_keep_their_signature_and_history(store: &impl TopologyStore)
     let versions = |found: Vec<store::Published>| found.iter().map(|one| one.version.0).collect::<Vec<_>>();
     assert_eq!(versions(store.history(10).await.unwrap()), [6, 5, 1]);
     assert_eq!(versions(store.history(2).await.unwrap()), [6, 5]);
+}
+
+/// A server that moves is a version each time.
+async fn as_many_topologies_are_kept_as_there_is_a_limit(store: &impl TopologyStore) {
+    let last = 6 + limits::TOPOLOGIES_KEPT_MAX as u64;
+    for version in 7..=last {
+        store.publish("moved", None, Version(version), Some(Version(version - 1)), at(9)).await.unwrap();
+    }
+    assert_eq!(store.history(usize::MAX).await.unwrap().len(), limits::TOPOLOGIES_KEPT_MAX);
+    assert!(store.at(Version(6)).await.unwrap().is_none() && store.at(Version(7)).await.unwrap().is_some());
+    assert_eq!(store.current().await.unwrap().unwrap().version, Version(last));
 }
 
 async fn n29_bundles_go_forward_only(store: &impl Bundles) {
@@ -80,9 +94,29 @@ async fn n29_held_documents_go_forward_only(store: &impl Held) {
         assert_eq!((last.key.as_str(), last.content.as_slice()), ("x", kind.as_str().as_bytes()));
     }
     assert_eq!(store.all_held(HeldKind::Topology).await.unwrap().len(), 2);
-    store.let_go(HeldKind::Topology, "x").await.unwrap();
-    store.let_go(HeldKind::Topology, "x").await.unwrap();
-    assert_eq!(store.all_held(HeldKind::Topology).await.unwrap().len(), 1);
+    // A directory bears no signature, and an authority that was restored counts anew.
+    store.hold(HeldKind::Directory, "x", 0, b"restored", at(5)).await.unwrap();
+}
+
+fn document(key: &str, number: u64) -> HeldDocument {
+    HeldDocument { key: key.into(), number, content: Zeroizing::new(key.as_bytes().to_vec()), held_at: at(6) }
+}
+
+async fn documents_that_belong_together_are_held_together_or_not_at_all(store: &impl Held) {
+    let kinds = |wanted: HeldKind| async move {
+        store.all_held(wanted).await.unwrap().into_iter().map(|held| (held.key, held.number)).collect::<Vec<_>>()
+    };
+    let before = (kinds(HeldKind::Bundle).await, kinds(HeldKind::RevocationList).await, kinds(HeldKind::Topology).await);
+    // The last one is older than what is held, so nothing is taken and nothing goes.
+    let all = [(HeldKind::Bundle, document("b", 7)), (HeldKind::RevocationList, document("one", 1)), (HeldKind::Topology, document("", 2))];
+    let only = [HeldKind::Bundle, HeldKind::RevocationList];
+    assert!(matches!(store.hold_together(all.to_vec(), &only).await, Err(Error::NotNewer { offered: 2, found: 3, .. })));
+    assert_eq!((kinds(HeldKind::Bundle).await, kinds(HeldKind::RevocationList).await, kinds(HeldKind::Topology).await), before);
+    store.hold_together(all[..2].to_vec(), &only).await.unwrap();
+    assert_eq!(kinds(HeldKind::Bundle).await, [("b".to_owned(), 7)]);
+    assert_eq!(kinds(HeldKind::RevocationList).await, [("one".to_owned(), 1)]);
+    assert_eq!(kinds(HeldKind::Topology).await, before.2, "of a kind that is not named nothing goes");
+    store.hold_together(vec![(HeldKind::RevocationList, document("x", 1))], &[HeldKind::RevocationList]).await.unwrap();
 }
 
 async fn held_documents_are_bounded(store: &impl Held) {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ocsp::{StapleFault, Stapled, Status, read_staple};
 use pki::{CertificateDer, Key};
 use rustls::{
@@ -28,7 +28,13 @@ use crate::{Listener, LivePolicy};
 /// The name a client asks for (SNI) selects nothing: a client that asks for a name which the
 /// certificate lacks, or for none (it dialled an address), gets the same certificate, the same
 /// checks, and judges the name itself (row N35: no name leads to something weaker).
-pub struct ServerIdentity(ArcSwap<Shown>);
+///
+/// One that was [withdrawn](Self::withdraw) is shown to nobody who comes, until it is replaced.
+pub struct ServerIdentity {
+    shown: ArcSwap<Shown>,
+    /// What was shown when it was withdrawn; another one is not meant.
+    withdrawn: ArcSwapOption<CertifiedKey>,
+}
 
 struct Shown {
     bare: Arc<CertifiedKey>,
@@ -53,7 +59,8 @@ impl ServerIdentity {
     /// # Errors
     /// The key is not that of the leaf.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<Arc<Self>, TlsFault> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(Shown::bare(certified(chain, key)?)))))
+        let shown = ArcSwap::from_pointee(Shown::bare(certified(chain, key)?));
+        Ok(Arc::new(Self { shown, withdrawn: ArcSwapOption::empty() }))
     }
 
     /// Shows another chain from now on. If it does not fit its key, the old one stays. What was stapled to the old one goes.
@@ -61,8 +68,21 @@ impl ServerIdentity {
     /// # Errors
     /// The key is not that of the leaf.
     pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
-        self.0.store(Arc::new(Shown::bare(certified(chain, key)?)));
+        self.shown.store(Arc::new(Shown::bare(certified(chain, key)?)));
         Ok(())
+    }
+
+    /// This chain was revoked: while it is the one to be shown, every handshake fails at our port. Clients that know no
+    /// revocation lists, as most phones, would believe it for as long as it lasts.
+    pub fn withdraw(&self, chain: &[CertificateDer<'_>]) {
+        let shown = self.current();
+        if shown.cert == chain {
+            self.withdrawn.store(Some(shown));
+        }
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load().as_ref().is_some_and(|withdrawn| Arc::ptr_eq(withdrawn, &self.shown.load().bare))
     }
 
     /// Sends this OCSP answer (RFC 6960, in DER) along to whoever asks for one (RFC 6066 §8), until it ends; then nothing is sent,
@@ -72,7 +92,7 @@ impl ServerIdentity {
     /// # Errors
     /// It counts for nothing; what was sent before is sent still.
     pub fn staple(&self, answer: Vec<u8>, now: SystemTime) -> Result<Stapled, StapleFault> {
-        let shown = self.0.load_full();
+        let shown = self.shown.load_full();
         let (leaf, issuer) = (shown.bare.cert.first().and_then(pki::facts), shown.bare.cert.get(1));
         let (Some(leaf), Some(issuer)) = (leaf, issuer) else { return Err(StapleFault::OtherCertificate) };
         let read = read_staple(&answer, issuer, &leaf.serial, now)?;
@@ -85,35 +105,35 @@ impl ServerIdentity {
         };
         // A certificate that took its place meanwhile is another one.
         let new = Arc::new(Shown { bare: Arc::clone(&shown.bare), stapled });
-        self.0.compare_and_swap(&shown, new);
+        self.shown.compare_and_swap(&shown, new);
         Ok(read)
     }
 
     /// Until when the answer counts that is sent along, if one is.
     pub fn stapled_until(&self) -> Option<SystemTime> {
-        self.0.load().stapled.as_ref().map(|stapled| stapled.until)
+        self.shown.load().stapled.as_ref().map(|stapled| stapled.until)
     }
 
     /// Without an answer: those who are called look at none.
     pub(super) fn current(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0.load().bare)
+        Arc::clone(&self.shown.load().bare)
     }
 
     /// With the answer that counts at this moment.
     fn at(&self, now: SystemTime) -> Arc<CertifiedKey> {
-        let shown = self.0.load();
+        let shown = self.shown.load();
         let stapled = shown.stapled.as_ref().filter(|stapled| now < stapled.until);
         Arc::clone(stapled.map_or(&shown.bare, |stapled| &stapled.certified))
     }
 
     /// The name of the CA that issued what is shown now, in DER; nothing if that cannot be read.
     fn issuer(&self) -> Vec<Vec<u8>> {
-        self.0.load().bare.cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
+        self.shown.load().bare.cert.first().and_then(pki::IssuerName::of).map(|issuer| issuer.to_der()).into_iter().collect()
     }
 
     /// The chain shown now, the leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.0.load().bare.cert.clone()
+        self.shown.load().bare.cert.clone()
     }
 }
 
@@ -132,6 +152,9 @@ struct OnPort {
 
 impl ResolvesServerCert for OnPort {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.identity.is_withdrawn() {
+            return None;
+        }
         Some(match self.clock.current_time() {
             Some(now) => self.identity.at(system_time(now)),
             None => self.identity.current(),

@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{
-    Added, AuditLink, AuditVerdict, Certificate, Chain, Created, Decision, Document, Judgement, Member, NewPassword, NewServer, NewUser,
-    Noted, Password, Problem, PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
+    Added, AuditLink, AuditVerdict, Certificate, Chain, Created, Decision, Document, Judgement, Member, Moved, NewHome, NewPassword,
+    NewServer, NewUser, Noted, Password, Problem, PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
 };
 
 /// How long a server may take for an answer; its own limit is shorter.
@@ -105,6 +105,16 @@ impl Client {
     /// Takes a user out.
     pub async fn remove_user(&self, user: &UserName) -> Result<(), ClientError> {
         self.ask(Method::DELETE, &format!("/users/{user}"), None::<()>).await.map(drop)
+    }
+
+    /// Gives a user another home.
+    pub async fn move_user(&self, user: &UserName, pool: &Fqdn) -> Result<Moved, ClientError> {
+        self.read(Method::PUT, &format!("/users/{user}/pool"), Some(NewHome { pool: pool.to_string() })).await
+    }
+
+    /// Has a certificate issued for a user's request in PEM.
+    pub async fn sign_user(&self, user: &UserName, request: String) -> Result<Chain, ClientError> {
+        self.read(Method::POST, &format!("/users/{user}/certificate"), Some(Document { document: request })).await
     }
 
     /// The certificates in force.

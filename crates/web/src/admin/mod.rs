@@ -19,7 +19,7 @@ pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
 pub use records::{
-    Added, Certificate, Chain, Connection, Created, Decision, Document, Judgement, Member, NewPassword, NewServer, NewUser,
+    Added, Certificate, Chain, Connection, Created, Decision, Document, Judgement, Member, Moved, NewHome, NewPassword, NewServer, NewUser,
     PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
 };
 pub use socket::{SOCKET, Socket, SocketError, serve};
@@ -98,6 +98,12 @@ pub trait Organisation: Send + Sync {
 
     /// Issues a server's certificate for a request (PKCS#10 in PEM): names come from the topology.
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>>;
+
+    /// Gives a user another home; 404 when there is no such user or pool.
+    fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>>;
+
+    /// Issues a certificate for a user's sign-in, for a request (PKCS#10 in PEM): the name is the user's.
+    fn sign_user(&self, user: UserName, request: String) -> Answer<'_, Result<Chain, Problem>>;
 
     /// The newest links of the audit log first; at most `limit`.
     fn audit(&self, limit: usize) -> Answer<'_, Result<Vec<AuditLink>, Problem>> {

@@ -39,6 +39,23 @@ pub struct NewPassword {
     pub password: Option<Password>,
 }
 
+/// Another home for a user.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewHome {
+    /// The pool.
+    pub pool: String,
+}
+
+/// A user who has another home.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Moved {
+    /// `sip:name@domain`.
+    pub aor: String,
+    /// The pool.
+    pub pool: String,
+}
+
 /// A user who was made or has a new password. The only answer with a password in it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Created {
@@ -72,6 +89,9 @@ pub struct Status {
     /// The links with other servers.
     #[serde(default)]
     pub links: Vec<ServerLink>,
+    /// What an authority was to do and could not do, such as signing a revocation list; empty when all is well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
 }
 
 /// A link with another server.

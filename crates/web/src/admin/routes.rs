@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document, Judgement,
-    Member, NOTED_MAX, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
+    Member, Moved, NOTED_MAX, NewHome, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status,
+    User, VERSION,
 };
 use crate::{Limits, connection};
 
@@ -37,6 +38,8 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/users", get(users).post(add_user))
         .route("/users/{name}", delete(remove_user))
         .route("/users/{name}/password", put(set_password))
+        .route("/users/{name}/pool", put(move_user))
+        .route("/users/{name}/certificate", post(sign_user))
         .route("/certificates", get(certificates))
         .route("/decisions", get(decisions))
         .route("/servers", get(members).post(add_server))
@@ -84,6 +87,18 @@ async fn set_password(State(desk): State<Desk>, Path(name): Path<String>, reques
     let name = user_name(&name)?;
     let NewPassword { password } = read(request, desk.body_bytes_max).await?;
     desk.admin.set_password(name, password).await.map(Json)
+}
+
+async fn move_user(State(desk): State<Desk>, Path(name): Path<String>, request: Request) -> Result<Json<Moved>, Problem> {
+    let name = user_name(&name)?;
+    let NewHome { pool } = read(request, desk.body_bytes_max).await?;
+    desk.admin.authority()?.move_user(name, host_name(&pool)?).await.map(Json)
+}
+
+async fn sign_user(State(desk): State<Desk>, Path(name): Path<String>, request: Request) -> Result<Json<Chain>, Problem> {
+    let name = user_name(&name)?;
+    let Document { document } = read(request, DOCUMENT_BYTES_MAX).await?;
+    desk.admin.authority()?.sign_user(name, document).await.map(Json)
 }
 
 async fn certificates(State(desk): State<Desk>) -> Result<Json<Vec<Certificate>>, Problem> {

@@ -71,7 +71,7 @@ pub struct InForce {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct RefusedDocument {
-    /// `topology`, `bundle`, `revocation lists` or `users`.
+    /// `topology`, `bundle`, `revocation lists` or `users`; `copy on its disk` where the disk did not take what is in force.
     pub document: String,
     /// Why, with the cure.
     pub reason: String,

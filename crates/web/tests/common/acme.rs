@@ -20,7 +20,7 @@ pub(crate) struct Client {
     pair: EcdsaKeyPair,
     /// Its account's URL, once it has one.
     pub(crate) kid: String,
-    nonce: String,
+    pub(crate) nonce: String,
 }
 
 /// An answer, read.

@@ -4,7 +4,7 @@
 pub(crate) mod acme;
 pub(crate) mod office;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -94,6 +94,9 @@ impl Judge {
     }
 }
 
+/// Where members are expected to come from.
+pub(crate) const EXPECTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+
 impl Gate for Judge {
     fn admit(&self, source: SocketAddr, outcome: Outcome<'_>) -> Result<Peer, Refusal> {
         self.note(decide(&self.policy.current(), Listener::Web, source, outcome, SystemTime::now()).verdict)
@@ -102,6 +105,10 @@ impl Gate for Judge {
     fn still_admits(&self, source: SocketAddr, chain: &[CertificateDer<'_>]) -> Result<Peer, Refusal> {
         let contact = Contact { listener: Listener::Web, source, sni: None, tls: None };
         self.note(judge(&self.policy.current(), contact, chain, SystemTime::now()).verdict)
+    }
+
+    fn expects(&self, address: IpAddr) -> bool {
+        address == EXPECTED
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

@@ -28,6 +28,8 @@ struct State {
     revoked: Vec<(Fingerprint, u8)>,
     /// How often a ticket was asked for.
     asked: usize,
+    /// Whether the store is away when a ticket is to be burnt.
+    cannot_burn: bool,
 }
 
 struct Issued {
@@ -54,6 +56,10 @@ impl Office {
         let ticket = Ticket { id: id.clone(), key: key.clone(), member: Fqdn::parse(member).unwrap(), state };
         all.tickets.insert(id.clone(), ticket);
         (id.to_string(), key.to_text().to_string())
+    }
+
+    pub(crate) fn cannot_burn(&self, cannot: bool) {
+        self.state.lock().unwrap().cannot_burn = cannot;
     }
 
     pub(crate) fn is_burnt(&self, ticket: &str) -> bool {
@@ -186,6 +192,9 @@ impl Enrolment for Office {
     fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Result<(), Fault>> {
         let certificate = Fingerprint::of(&leaf);
         let mut state = self.state.lock().unwrap();
+        if state.cannot_burn {
+            return now(Err(Fault::Unavailable { reason: "the store is away".into() }));
+        }
         let issued = state.issued.iter_mut().find(|issued| issued.fingerprint == certificate).unwrap();
         issued.fetched = true;
         if let Some(ticket) = issued.ticket.clone() {
