@@ -257,8 +257,10 @@ impl Authority {
 /// listed for it, or of all that it has.
 fn check_own_addresses(server: &Server, said: &Listeners, source: IpAddr) -> Result<(), Fault> {
     let addresses = |listeners: &Listeners| listeners.by_key().into_iter().filter_map(|(_, at)| Some(at?.ip().to_canonical()));
-    let is_its_own =
-        |address: &IpAddr| *address == source || address.is_unspecified() || addresses(server.listeners()).any(|listed| listed == *address);
+    let listed = |address: &IpAddr| addresses(server.listeners()).any(|listed| listed == *address);
+    // All loopback addresses are one machine.
+    let is_source = |address: &IpAddr| *address == source || address.is_loopback() && source.is_loopback();
+    let is_its_own = |address: &IpAddr| is_source(address) || address.is_unspecified() || listed(address);
     let foreign = addresses(said).find(|address| !is_its_own(address));
     let server = server.fqdn().clone();
     foreign.map_or(Ok(()), |address| Err(Fault::NotItsAddress { server, address, source_address: source }))
