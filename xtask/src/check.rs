@@ -59,10 +59,18 @@ fn fuzz() -> anyhow::Result<()> {
     packages::ensure_fuzzing()?;
     let fuzz = tool("fuzz", CARGO_FUZZ)?;
     for name in targets {
-        let line = format!("{fuzz} run {name} -- -max_total_time={FUZZ_SECONDS}");
+        let line = format!("{fuzz} run {name} {} -- -max_total_time={FUZZ_SECONDS}", fuzz_input(&name)?);
         step(&format!("fuzz target {name}, {FUZZ_SECONDS} s"), command(&line).env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())
+}
+
+/// Where a target puts what it finds, and the seeds that it begins with, if it has some.
+fn fuzz_input(target: &str) -> anyhow::Result<String> {
+    let [corpus, seeds] = ["corpus", "seeds"].map(|folder| root().join("fuzz").join(folder).join(target));
+    std::fs::create_dir_all(&corpus)?;
+    let seeds = if seeds.is_dir() { seeds.display().to_string() } else { String::new() };
+    Ok(format!("{} {seeds}", corpus.display()))
 }
 
 fn fuzz_targets(folder: &Path) -> Vec<String> {

@@ -7,12 +7,12 @@ use std::{
 };
 
 use pki::Fqdn;
-use store::{Members as _, Report, Version};
+use store::{Members as _, Replacements as _, Report, RevocationListStore as _, Version};
 use tokio::sync::mpsc;
 use topology::Topology;
 use web::{
     Answer,
-    control::{Control, ControlFault, Held, Hello, InForce, ListInForce, Update},
+    control::{Control, ControlFault, Held, Hello, InForce, ListInForce, Shown, Update},
 };
 
 use crate::{Authority, Fault, revoke::Holder};
@@ -39,15 +39,21 @@ fn check_member(topology: &Topology, peer: &Fqdn) -> Result<(), ControlFault> {
 }
 
 impl Authority {
-    async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
+    pub(crate) async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
         let holdings = self.member.holdings();
-        let mut first = Vec::new();
-        if held.bundle < holdings.bundle().sequence {
+        let newest = holdings.bundle().sequence;
+        let mut first = self.bridges(held.bundle, newest).await?;
+        if !first.is_empty() {
+            // Before the last bundle: were this member to start again in between, it must find a topology that it believes.
+            first.push(Update::Topology { document: holdings.topology_text().text.clone() });
+        }
+        if held.bundle < newest {
             first.push(Update::Bundle { document: holdings.bundle_text().text.clone() });
         }
         // Each on a line of its own: a line has room for one of the largest.
         first.extend(holdings.lists().iter().map(|list| Update::RevocationLists { lists: vec![list.as_der().to_vec()] }));
-        if held.topology < holdings.topology().version() {
+        // Also of the same version: it may be signed by somebody else by now.
+        if held.topology < holdings.topology().version() || held.bundle < newest {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }
         first.extend(lines(self.directory_of(holdings.topology(), peer).await?));
@@ -55,6 +61,31 @@ impl Authority {
             first.push(Update::Renew);
         }
         Ok(first)
+    }
+
+    /// The bundles that lead from the one held over every replacement of the CA since, each with the lists of its CAs: who signed
+    /// the next is believed by those only.
+    async fn bridges(&self, held: u64, newest: u64) -> Result<Vec<Update>, Fault> {
+        let (mut updates, mut at) = (Vec::new(), held);
+        // A member that holds nothing believes whom its join string names.
+        while at > 0
+            && let Some(bridge) = self.store.bridge_after(at).await?.filter(|bridge| bridge.sequence < newest)
+        {
+            at = bridge.sequence;
+            let lists = self.lists_of(&bridge.signed).await?;
+            updates.push(Update::Bundle { document: bridge.signed });
+            updates.extend(lists.into_iter().map(|list| Update::RevocationLists { lists: vec![list] }));
+        }
+        Ok(updates)
+    }
+
+    /// The newest lists of the CAs that a bundle of ours names.
+    async fn lists_of(&self, signed: &str) -> Result<Vec<Vec<u8>>, Fault> {
+        let mut lists = Vec::new();
+        for place in pki::Bundle::unchecked(signed).map(|bundle| bundle.lists).unwrap_or_default() {
+            lists.extend(self.store.list(&place.issuer.to_string()).await?.map(|list| list.der));
+        }
+        Ok(lists)
     }
 
     /// Whether a server got other names while it was away, and has no certificate with them.
@@ -67,6 +98,11 @@ impl Authority {
         // Nothing is published between what is gathered here and what is broadcast afterwards.
         let _change = self.changing.lock().await;
         check_member(self.member.holdings().topology(), peer)?;
+        if self.is_recovering() {
+            // What is held here is older than what it has.
+            let first = if self.hub.expect(peer) { vec![Update::Show] } else { Vec::new() };
+            return Ok(self.hub.open(peer, first));
+        }
         let first = self.first(peer, held).await.map_err(fault)?;
         tracing::info!(server = %peer, topology = held.topology, bundle = held.bundle, "a member is on the line");
         Ok(self.hub.open(peer, first))
@@ -90,10 +126,15 @@ impl Authority {
 
     async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
         check_member(self.member.holdings().topology(), peer)?;
-        let mut in_force = self.without_claims(peer, in_force);
+        // An authority that was put back from a backup is behind, and learns so by what members say.
+        let (is_behind, is_recovering) = (self.is_behind(&in_force), self.is_recovering());
+        let mut in_force = if is_recovering { in_force } else { self.without_claims(peer, in_force) };
         shorten(&mut in_force);
         let now = SystemTime::now();
         self.hub.report(peer, in_force.clone(), now);
+        if is_behind || is_recovering {
+            self.hub.ask_to_show(peer);
+        }
         // The same is said again with every heartbeat; and a hostile member says something else each time.
         let Some(before) = self.hub.take_news(peer) else { return Ok(()) };
         for refused in in_force.refused.iter().filter(|one| before.as_ref().is_none_or(|before| !before.refused.contains(one))) {
@@ -143,6 +184,21 @@ impl Control for Authority {
         let change = async move {
             check_member(self.member.holdings().topology(), &peer)?;
             self.welcome(&peer, source, &hello).await.map_err(fault)
+        };
+        web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
+    }
+
+    fn expects(&self, peer: &Fqdn) -> bool {
+        self.hub.was_expected(peer)
+    }
+
+    fn show(self: Arc<Self>, peer: Fqdn, shown: Shown) -> Answer<'static, Result<(), ControlFault>> {
+        let change = async move {
+            check_member(self.member.holdings().topology(), &peer)?;
+            self.take_up(&peer, &shown).await.map_err(|error| {
+                tracing::error!(server = %peer, %error, "what a member holds was not taken up");
+                fault(error)
+            })
         };
         web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
     }

@@ -130,7 +130,7 @@ impl Authority {
             fault => Fault::BadRequest { detail: fault.to_string() },
         })?;
         // Whoever was revoked a moment ago gets nothing, and a revocation finds everything that was issued before it (row N5).
-        let change = self.changing.lock().await;
+        let change = self.change().await.map_err(unavailable)?;
         let standing = self.standing_of(applicant).await?;
         if let Applicant::Member(member) = applicant {
             self.check_not_revoked(member).await?;
@@ -238,7 +238,7 @@ impl Authority {
     }
 
     async fn open_account(&self, id: &TicketId, key: &AccountKey) -> Outcome<Account> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await.map_err(unavailable)?;
         let now = SystemTime::now();
         let kept = self.open_ticket(id).await?;
         self.pace.ask(&kept.server, Instant::now()).map_err(|wait| Fault::TooMany { wait })?;
@@ -264,7 +264,7 @@ impl Authority {
     /// Burns what a certificate was issued for, before anybody gets it: a ticket is good for one. On whose word it was issued is
     /// in the ledger, so this holds however many were issued meanwhile, and after a restart.
     async fn hand_over(&self, leaf: &CertificateDer<'_>) -> Outcome<()> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await.map_err(unavailable)?;
         let facts = pki::facts(leaf).ok_or(Fault::ForeignCertificate)?;
         let issued = self.store.certificate(&facts.serial).await.map_err(unavailable)?.ok_or(Fault::ForeignCertificate)?;
         let by = issued.asked.by.unwrap_or_default();
@@ -306,6 +306,10 @@ impl Authority {
         let Some(kept) = self.store.certificate(&certificate.serial).await.map_err(unavailable)? else { return Ok(None) };
         let past = RenewalWindow { start: kept.not_before, end: kept.not_before + Duration::from_secs(1) };
         if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
+            return Ok(Some(past));
+        }
+        // Another CA has taken the place of the one that issued it.
+        if kept.role == store::Role::Server && !self.ca().active().issuers().contains(&kept.issuer) {
             return Ok(Some(past));
         }
         if !self.is_named_as_listed(&kept) {

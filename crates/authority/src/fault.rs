@@ -186,9 +186,42 @@ pub enum Fault {
     /// The topology could not be signed or read back.
     #[error(transparent)]
     Signed(#[from] topology::TopologyRefusal),
+    /// Signing now could undo what was done after the backup.
+    #[error(
+        "this authority was put back from a backup and waits for what its members hold, to undo nothing of it; missing: {missing}; start          them, or leave them behind, to join anew: verbund restore --go-on"
+    )]
+    Recovering {
+        /// Who has not shown what it holds.
+        missing: String,
+    },
+    /// There is nothing to go on with.
+    #[error("this authority waits for nobody: it was not put back from a backup, or has caught up already")]
+    NotRecovering,
+    /// The CAs of the backup were replaced since.
+    #[error(
+        "the trust bundle {sequence} that members hold speaks of other CAs than this backup: restore a backup that was made after they          were replaced, for without their keys nothing can go on"
+    )]
+    OtherGeneration {
+        /// Its number.
+        sequence: u64,
+    },
+    /// The recovery would begin anew with the next start.
+    #[error("cannot remove {}: {error}; remove it, or the next start waits for members again", path.display())]
+    Marker {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] pki::NoRandomness),
+    /// A replacement of the CA.
+    #[error(transparent)]
+    Replacement(#[from] crate::ReplacementFault),
+    /// A request to an offline root could not be written.
+    #[error(transparent)]
+    Ceremony(#[from] pki::CeremonyFault),
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] pki::KeyFault),

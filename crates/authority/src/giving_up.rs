@@ -108,7 +108,7 @@ impl Authority {
     async fn room_of(&self, certificate: &Issued) -> Outcome<Room> {
         let ca = self.ca();
         let is_its = |lister: &&Lister<'_>| pki::facts(lister.certificate).is_some_and(|facts| facts.subject == certificate.issuer);
-        let Some(key) = ca.listers().iter().find(is_its).map(Lister::key) else { return Ok(Room::Ample) };
+        let Some(key) = ca.all_listers().iter().find(is_its).map(Lister::key) else { return Ok(Room::Ample) };
         let list = self.store.list(&key).await.map_err(unavailable)?;
         Ok(list.map_or(Room::Ample, |list| Room::of(list.der.len())))
     }
@@ -116,7 +116,7 @@ impl Authority {
     /// Lists that an administrator has to look at, in words.
     pub(crate) async fn filling_lists(&self) -> Result<Vec<String>, crate::Fault> {
         let (mut alarms, ca) = (Vec::new(), self.ca());
-        for lister in ca.listers() {
+        for lister in ca.all_listers() {
             let Some(list) = self.store.list(&lister.key()).await? else { continue };
             if Room::of(list.der.len()) == Room::Ample {
                 continue;

@@ -17,6 +17,8 @@ use web::control::{Hello, InForce, SILENCE_MAX, Update};
 const UPDATES_WAITING_MAX: usize = 1024;
 /// How long a member that said it listens elsewhere stays there, for all that others hear: each move is a version of the topology.
 const MOVE_PAUSE: Duration = Duration::from_secs(30);
+/// How often a member is asked at most to show what it holds: that is large, and takes a while to check.
+const SHOW_PAUSE: Duration = Duration::from_secs(30);
 /// The same for one that does it again and again: the pause doubles up to this, and is short again after a rest of twice as long.
 const MOVE_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// How often what one member reports is written to disk and to the log, once it has said more than [`NOTES_AT_ONCE`].
@@ -33,6 +35,9 @@ pub(crate) struct Seen {
     heard: Instant,
     moved: Option<Instant>,
     move_pause: Duration,
+    /// When it was asked to show what it holds, and whether it still may.
+    asked: Option<Instant>,
+    expected: bool,
     /// The report that was written last.
     noted: Option<InForce>,
     notes_left: u32,
@@ -48,6 +53,8 @@ impl Seen {
             heard: Instant::now(),
             moved: None,
             move_pause: MOVE_PAUSE,
+            asked: None,
+            expected: false,
             noted: None,
             notes_left: NOTES_AT_ONCE,
             noted_at: Instant::now(),
@@ -150,6 +157,39 @@ impl Hub {
         state.seen.remove(member);
     }
 
+    /// Who reads its feed.
+    pub(crate) fn on_the_line(&self) -> Vec<Fqdn> {
+        self.state().feeds.keys().cloned().collect()
+    }
+
+    /// Ends a feed: the member comes again, says what it is, and hears everything that it lacks.
+    pub(crate) fn end_feed(&self, member: &Fqdn) {
+        self.state().feeds.remove(member);
+    }
+
+    /// Asks a member to show what it holds, unless it was asked a moment ago.
+    pub(crate) fn ask_to_show(&self, member: &Fqdn) {
+        if self.expect(member) {
+            self.tell(|name| (name == member).then(|| Arc::new(Update::Show)));
+        }
+    }
+
+    /// From now on this member is expected to show what it holds; says no if it was asked a moment ago.
+    pub(crate) fn expect(&self, member: &Fqdn) -> bool {
+        let mut state = self.state();
+        let Some(seen) = state.seen.get_mut(member) else { return false };
+        let may = seen.asked.is_none_or(|asked| asked.elapsed() >= SHOW_PAUSE);
+        if may {
+            (seen.asked, seen.expected) = (Some(Instant::now()), true);
+        }
+        may
+    }
+
+    /// Whether it was asked and has not shown yet. Asking uses that up.
+    pub(crate) fn was_expected(&self, member: &Fqdn) -> bool {
+        self.state().seen.get_mut(member).is_some_and(|seen| std::mem::take(&mut seen.expected))
+    }
+
     /// A member said what it is.
     pub(crate) fn hello(&self, member: &Fqdn, hello: &Hello, now: SystemTime) {
         self.note(member, now, |seen| seen.version.clone_from(&hello.version));
@@ -178,6 +218,11 @@ impl Hub {
         let seen = state.seen.entry(member.clone()).or_insert_with(|| Seen::new(now));
         (seen.at, seen.heard) = (now, Instant::now());
         change(seen);
+    }
+
+    /// Rings with every report.
+    pub(crate) fn reports(&self) -> watch::Receiver<u64> {
+        self.reports.subscribe()
     }
 
     /// What is known of a member.

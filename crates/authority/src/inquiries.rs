@@ -13,7 +13,7 @@ use std::{
 use metrics::counter;
 use ocsp::{Kept, NoAnswer, Question, Responder, Status};
 use pki::{Fingerprint, Key, Serial};
-use store::IssuanceLedger as _;
+use store::{Actor, Asked, IssuanceLedger as _, Role};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
@@ -105,6 +105,10 @@ impl Authority {
 
     async fn answer(&self, request: &[u8], now: SystemTime) -> Answered {
         let question = Question::read(request).ok_or(NoAnswer::Malformed)?;
+        if self.is_recovering() {
+            // The ledger may have forgotten that somebody was revoked.
+            return Err(NoAnswer::TryLater);
+        }
         // Who wants it fresh and asks too much gets what everybody gets: RFC 5019 §4 lets us, and he sees that it is not repeated.
         let is_fresh = question.has_nonce() && self.inquiries.may_sign(Kind::Fresh);
         let question = if is_fresh { question } else { question.without_nonce() };
@@ -113,7 +117,10 @@ impl Authority {
             return Ok(kept);
         }
         let responders = self.responders(now).await;
-        let responder = responders.iter().find(|responder| responder.is_asked(&question)).ok_or(NoAnswer::Unauthorized)?;
+        let Some(responder) = responders.iter().find(|responder| responder.is_asked(&question)) else {
+            // It may be meant for a CA whose key is away.
+            return Err(if self.due(&self.ca(), now).is_empty() { NoAnswer::Unauthorized } else { NoAnswer::TryLater });
+        };
         // Before anything is looked up: whatever is revoked meanwhile makes it worthless.
         let era = self.inquiries.kept().era();
         let statuses = self.statuses(responder, &question).await.map_err(|error| {
@@ -158,27 +165,35 @@ impl Authority {
     }
 
     /// Those who answer, one for each CA whose key is here, and for those of before until their word ends. Whoever is missing or
-    /// due is made first.
-    pub(crate) async fn responders(&self, now: SystemTime) -> Vec<Arc<Responder>> {
-        let ca = self.ca();
-        if self.due(&ca, now).is_empty() {
-            return self.inquiries.responders().clone();
-        }
-        let mut failed = self.inquiries.delegating.lock().await;
-        if failed.is_none_or(|at| at.elapsed() >= ASK_AGAIN_AFTER) {
-            *failed = None;
-            // Somebody else may have made them while we waited.
-            for lister in self.due(&ca, now) {
-                match self.delegate(&lister, now).await {
-                    Ok(new) => self.install(new, now),
-                    Err(error) => {
-                        tracing::error!(%error, "a CA could not delegate OCSP answers; it is tried again");
-                        *failed = Some(Instant::now());
-                    }
-                }
+    /// due is made first, unless that failed a moment ago.
+    async fn responders(&self, now: SystemTime) -> Vec<Arc<Responder>> {
+        if !self.due(&self.ca(), now).is_empty() {
+            let failed = *self.inquiries.delegating.lock().await;
+            if failed.is_none_or(|at| at.elapsed() >= ASK_AGAIN_AFTER)
+                && let Err(error) = self.delegate_due(now).await
+            {
+                tracing::error!(%error, "a CA could not delegate OCSP answers; it is tried again");
             }
         }
         self.inquiries.responders().clone()
+    }
+
+    /// Has every CA delegate for which nobody answers, or not for long.
+    ///
+    /// # Errors
+    /// One of them did not; the others have.
+    pub(crate) async fn delegate_due(&self, now: SystemTime) -> Result<(), Fault> {
+        let mut failed = self.inquiries.delegating.lock().await;
+        let (ca, mut done) = (self.ca(), Ok(()));
+        // Somebody else may have made them while we waited.
+        for lister in self.due(&ca, now) {
+            match self.delegate(&lister, now).await {
+                Ok(new) => self.install(new, now),
+                Err(fault) => done = Err(fault),
+            }
+        }
+        *failed = done.is_err().then(Instant::now);
+        done
     }
 
     /// CAs that sign lists, and for which nobody answers, or not for long.
@@ -196,8 +211,7 @@ impl Authority {
             Signs::Root(root) => root.map(|root| root.issue_ocsp_signer(&key.public(), now)).transpose()?,
         };
         let certificate = certificate.ok_or(Fault::Damaged("a CA that issues nothing"))?;
-        let entry = store::Issued::read(store::Role::Ocsp, &certificate).ok_or(Fault::Damaged("a CA that issues what cannot be read"))?;
-        self.store.record_issued(&entry, now).await?;
+        self.record(Role::Ocsp, std::slice::from_ref(&certificate), Asked::default(), Actor::Server, now).await?;
         Ok(Responder::new(ca.certificate, &certificate, Arc::new(key))?)
     }
 

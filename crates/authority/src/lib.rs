@@ -3,10 +3,13 @@
 //! What a certificate may say is `pki`'s, what a list of servers may say is `topology`'s, the protocols are `web`'s, what a server
 //! does with what was published is `member`'s. Start with [`Prepared`] (the documents of a start) and [`Authority`].
 
+mod alarm;
+mod checkpoints;
 mod control;
 mod copy;
 mod documents;
 mod enrolment;
+mod expiry;
 mod fault;
 mod generation;
 mod giving_up;
@@ -17,12 +20,16 @@ mod lists;
 mod pace;
 mod publish;
 mod published;
+mod recovery;
+mod replacement;
 mod revoke;
 mod servers;
 mod upkeep;
 mod users;
+mod vault;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -32,13 +39,17 @@ use arc_swap::ArcSwap;
 use member::Member;
 use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
 pub use copy::show as show_topology;
 pub use documents::{Ca, Prepared, tell_users};
+pub use expiry::{Ending, Expiry, Urgency};
 pub use fault::Fault;
 pub use generation::Generation;
+pub use replacement::{Order, Record, Replacement, ReplacementFault, ReplacementStatus, Signed, What, mark};
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
+pub use vault::{NextFile, NextKeys, Vault, VaultFault};
 
 use hub::Hub;
 use inquiries::Inquiries;
@@ -65,6 +76,11 @@ pub struct Spread {
     pub revoked: Vec<String>,
 }
 
+/// The administrator for whom the running task works.
+pub(crate) fn administrator() -> store::Actor {
+    store::Actor::Administrator(web::admin::caller())
+}
+
 /// The authority of an organisation, running.
 pub struct Authority {
     /// Replaced only by whoever holds `changing`.
@@ -78,8 +94,16 @@ pub struct Authority {
     taken_back: TakenBack,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
+    /// While this authority, put back from a backup, waits for what members hold.
+    recovery: Mutex<Option<recovery::Recovery>>,
     /// What was due and could not be done.
     troubles: Mutex<Vec<String>>,
+    /// Revocation lists of CAs that nobody believes any more, by fingerprint.
+    shelf: Mutex<HashMap<String, Vec<u8>>>,
+    /// Rings when a replacement of the CA has begun.
+    nudged: Notify,
+    /// Who was asked to renew because of it, and when.
+    asked_to_renew: Mutex<replacement::Asked>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -98,7 +122,11 @@ impl Authority {
             pace: Paces::default(),
             taken_back: TakenBack::default(),
             changing: AsyncMutex::new(()),
+            recovery: Mutex::default(),
             troubles: Mutex::default(),
+            shelf: Mutex::default(),
+            nudged: Notify::new(),
+            asked_to_renew: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })

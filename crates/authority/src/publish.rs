@@ -14,7 +14,7 @@ use tokio::sync::MutexGuard;
 use topology::{Topology, edit};
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, copy, documents, revoke::Holder};
+use crate::{Authority, Fault, Spread, administrator, copy, documents, revoke::Holder};
 
 /// The right to change something, held by one at a time.
 pub(crate) type Change<'a> = MutexGuard<'a, ()>;
@@ -27,9 +27,9 @@ impl Authority {
     /// changed then.
     pub async fn publish(&self, document: &str) -> Result<Spread, Fault> {
         let began = Instant::now();
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         let document = self.with_moves(document).await?;
-        let version = self.publish_quietly(&change, &document, Actor::Administrator("socket".into())).await?;
+        let version = self.publish_quietly(&change, &document, administrator()).await?;
         drop(change);
         self.spread_version(version, began).await
     }
@@ -112,7 +112,10 @@ impl Authority {
     /// Here, then at members.
     pub(crate) async fn put_into_force(&self, update: Update, now: SystemTime) -> Result<(), Fault> {
         self.member.take(&update, now).await?;
-        self.hub.broadcast(update);
+        if !self.is_recovering() {
+            // Until then it is for our own server only: that must not go by lists that have run out.
+            self.hub.broadcast(update);
+        }
         Ok(())
     }
 
@@ -164,7 +167,14 @@ impl Authority {
     }
 
     /// What follows from a new topology: other names in certificates, other users at a server, servers that are gone.
-    async fn follow(&self, change: &Change<'_>, before: &Topology, after: &Topology, actor: Actor, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn follow(
+        &self,
+        change: &Change<'_>,
+        before: &Topology,
+        after: &Topology,
+        actor: Actor,
+        now: SystemTime,
+    ) -> Result<(), Fault> {
         for gone in before.servers().map(topology::Server::fqdn).filter(|name| after.server(name).is_none()) {
             self.forget(change, gone, actor.clone(), now).await?;
         }
@@ -196,7 +206,9 @@ impl Authority {
     }
 
     /// A newer trust bundle: signed, put into force here, told to members.
-    pub(crate) async fn renew_bundle(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn renew_bundle(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+        // First: whoever has the bundle must have a topology of somebody whom it believes also after the next one.
+        self.renew_topology(change, now).await?;
         let held = *self.member.holdings().held_bundle();
         let (signed, sequence) = self.ca().sign_bundle(&self.store, Some(&held), now).await?;
         let update = Update::Bundle { document: signed.clone() };

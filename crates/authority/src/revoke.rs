@@ -7,7 +7,7 @@ use registrar::UserName;
 use store::{Actor, IssuanceLedger as _, Reason};
 use web::control::Update;
 
-use crate::{Authority, Fault, Spread, lists::SignedLists, publish::Change};
+use crate::{Authority, Fault, Spread, administrator, lists::SignedLists, publish::Change};
 
 /// The most certificates that a server holds at a time: a hostile one must not have more than a revocation finds. One that
 /// renews in time holds two or three.
@@ -72,7 +72,7 @@ impl Authority {
     pub async fn revoke(&self, name: &str) -> Result<Spread, Fault> {
         let (began, now) = (Instant::now(), SystemTime::now());
         let holder = Holder::parse(name, &self.domain)?;
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         let certificates = self.to_revoke(&holder, now).await?;
         if certificates.is_empty() {
             return Err(Fault::NoCertificate(name.to_owned()));
@@ -80,7 +80,7 @@ impl Authority {
         if let Holder::Server(server) = &holder {
             self.close_enrolments(server, now).await?;
         }
-        self.take_back(&change, &certificates, Reason::Unspecified, Actor::Administrator("socket".into()), now).await?;
+        self.take_back(&change, &certificates, Reason::Unspecified, administrator(), now).await?;
         for server in self.cut_off(now).await? {
             // Nothing is known any more of a server that may come back from elsewhere.
             self.hub.close(&server);
@@ -140,16 +140,27 @@ impl Authority {
     pub(crate) async fn publish_due_lists(&self, _change: &Change<'_>, now: SystemTime) -> Result<SignedLists, Fault> {
         let mut signed = self.ca().sign_due_lists(&self.store, now).await;
         signed.tell();
+        self.shelve().await?;
         self.publish_lists(std::mem::take(&mut signed.lists), now).await?;
         Ok(signed)
     }
 
     /// Puts lists into force here, then tells members.
-    async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
-        for list in lists {
+    pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
+        if !lists.is_empty() {
+            // Whoever is asked says what the lists say, also where these make up for something.
+            self.inquiries.forget();
+        }
+        let holdings = self.member.holdings();
+        let issuers: Vec<_> = holdings.bundle().list_issuers().cloned().collect();
+        // Members know the CAs of the bundle; lists of those of before are shown to whoever fetches them.
+        for list in lists.into_iter().filter(|list| pki::RevocationList::read(list, &issuers).is_ok()) {
             let update = Update::RevocationLists { lists: vec![list] };
             self.member.take(&update, now).await?;
-            self.hub.broadcast(update);
+            if !self.is_recovering() {
+                // Until then they are for our own server only: it must not go by lists that have run out.
+                self.hub.broadcast(update);
+            }
         }
         Ok(())
     }
@@ -159,7 +170,7 @@ impl Authority {
         if let Some(server) = server_of(certificate) {
             self.check_not_own(&server)?;
         }
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         self.take_back(&change, std::slice::from_ref(certificate), reason, by, SystemTime::now()).await
     }
 
@@ -171,7 +182,7 @@ impl Authority {
     }
 
     /// Into the ledger, then into a list: what is in the ledger is owed until a list tells it.
-    async fn take_back(
+    pub(crate) async fn take_back(
         &self,
         change: &Change<'_>,
         certificates: &[store::Issued],

@@ -13,7 +13,7 @@ use store::{Actor, AuditLog as _, Enrolments as _, Members as _, Report, Ticket}
 use topology::{Listeners, Role, Server, Topology, edit};
 use web::control::{Hello, InForce, MemberListeners};
 
-use crate::{Authority, Fault, Spread};
+use crate::{Authority, Fault, Spread, administrator};
 
 /// How long a ticket counts.
 pub const TICKET_LIFETIME: Duration = Duration::from_hours(24);
@@ -74,9 +74,9 @@ impl Authority {
     /// # Errors
     /// It is listed with other roles or in another pool, its pool is unknown, or the topology would break a rule.
     pub async fn add_server(&self, new: &NewServer) -> Result<Added, Fault> {
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         let now = SystemTime::now();
-        let administrator = Actor::Administrator("socket".into());
+        let administrator = administrator();
         let address = self.reachable_address()?;
         let topology = Arc::clone(self.member.holdings().topology());
         check_pool(&topology, new)?;
@@ -134,9 +134,9 @@ impl Authority {
     /// It is not listed, it is the authority, or others depend on it.
     pub async fn remove_server(&self, name: &Fqdn) -> Result<Spread, Fault> {
         let began = Instant::now();
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         let text = edit::remove_server(&self.document().await?, name)?;
-        let version = self.publish_quietly(&change, &text, Actor::Administrator("socket".into())).await?;
+        let version = self.publish_quietly(&change, &text, administrator()).await?;
         drop(change);
         self.spread_version(version, began).await
     }
@@ -157,7 +157,7 @@ impl Authority {
         let server = holdings.topology().server(peer).ok_or_else(|| Fault::NoSuchServer(peer.clone()))?;
         let MemberListeners { sip, servers, https } = hello.listeners;
         let said = Listeners { sip, servers, https, http: server.listeners().http };
-        if server.is_expected() || *server.listeners() != said {
+        if (server.is_expected() || *server.listeners() != said) && !self.comes_again(peer) {
             check_own_addresses(server, &said, source)?;
             if !self.hub.may_move(peer) || self.pace.move_on(peer, Instant::now()).is_err() {
                 return Err(Fault::MovesTooOften(peer.clone()));
@@ -165,7 +165,7 @@ impl Authority {
             let text = edit::set_listeners(&self.document().await?, peer, &said, true)?;
             self.publish_quietly(&change, &text, Actor::Member(peer.clone())).await?;
         }
-        if server.is_expected() {
+        if server.is_expected() && !self.is_recovering() {
             let event = store::Event::MemberJoined { server: peer.to_string() };
             self.store.acting_as(Actor::Member(peer.clone())).append(&event, SystemTime::now()).await?;
             tracing::info!(server = %peer, "a server has joined");
@@ -178,6 +178,9 @@ impl Authority {
     /// # Errors
     /// The topology would break a rule, or the store.
     pub async fn moved(&self, listeners: Listeners) -> Result<(), Fault> {
+        if self.moves_later(listeners) {
+            return Ok(());
+        }
         let change = self.changing.lock().await;
         let own = self.member.name();
         let listed = self.member.holdings().topology().server(own).map(|server| *server.listeners());
@@ -196,8 +199,8 @@ impl Authority {
     pub async fn sign_request(&self, server: &Fqdn, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
         let request = CertificateRequest::read(pem.as_bytes())?;
         let asked = store::Asked { by: Some("administrator".into()), request_sha256: Some(*request.fingerprint().as_bytes()) };
-        let change = self.changing.lock().await;
-        self.issue_for(&change, server, &request, asked, Actor::Administrator("socket".into())).await
+        let change = self.change().await?;
+        self.issue_for(&change, server, &request, asked, administrator()).await
     }
 
     /// Every listed server, and what is known of it.

@@ -1,5 +1,6 @@
-//! What the authority does by itself: lists signed anew each hour, the bundle each day, document signer and OCSP responders replaced
-//! in good time, what an interrupted change left behind cleared away; and the figures about it.
+//! What the authority does by itself: lists signed anew each hour, the bundle each day, the end of its audit log, document signer and
+//! OCSP responders replaced in good time, what an interrupted change left behind cleared away; and the figures about it and about what
+//! ends next.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +17,7 @@ use store::{
 use topology::SignedTopology;
 use web::control::Update;
 
-use crate::{Authority, Ca, Fault, publish::Change, revoke::Holder};
+use crate::{Authority, Ca, Fault, alarm, publish::Change, revoke::Holder};
 
 /// How often it looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_mins(5);
@@ -28,15 +29,20 @@ const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
 impl Authority {
     /// Keeps what is published fresh until the task is ended. A failure is told and tried again.
     pub async fn keep_fresh(self: Arc<Self>) {
+        let mut told = alarm::Told::new();
         loop {
             let is_well = self.freshen(SystemTime::now()).await.is_empty();
+            match self.expiries(SystemTime::now()).await {
+                Ok(all) => alarm::ring(&all, &mut told),
+                Err(error) => tracing::error!(%error, "what ends next could not be looked up; it is tried again"),
+            }
             tokio::time::sleep(if is_well { LOOK_EVERY } else { LOOK_AGAIN }).await;
         }
     }
 
     /// Does what is due at `now`, each thing whatever became of the others; gives what could not be done.
     pub async fn freshen(&self, now: SystemTime) -> Vec<String> {
-        self.responders(now).await;
+        let delegated = self.delegate_due(now).await;
         let change = self.changing.lock().await;
         let mut troubles = self.freshen_lists(&change, now).await;
         let mut note = |what: &str, done: Result<(), Fault>| {
@@ -45,11 +51,15 @@ impl Authority {
                 troubles.push(format!("{what}: {fault}"));
             }
         };
+        note("delegating OCSP answers", delegated);
         note("replacing the document signer", self.renew_signer(&change, now).await);
         note("signing the topology anew", self.renew_topology(&change, now).await);
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);
         note("putting the topology into force", self.catch_up(&change, now).await);
         note("clearing away what is listed no more", self.clear_away(&change, now).await);
+        note("forgetting CAs of which nothing is left", self.forget_ended_generations(now).await);
+        note("laying out lists of CAs of before", self.shelve().await);
+        note("signing the end of the audit log", self.checkpoint_if_due(now).await);
         note("counting", self.count(now).await);
         let alarms = self.filling_lists().await.unwrap_or_default();
         for alarm in &alarms {
@@ -92,7 +102,7 @@ impl Authority {
     }
 
     /// The same words under the certificate of today's signer: whoever joins later must be able to believe them.
-    async fn renew_topology(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn renew_topology(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let (ca, holdings) = (self.ca(), self.member.holdings());
         let text = &holdings.topology_text().text;
         if SignedTopology::is_signed_by(text, &ca.signer) {
@@ -106,7 +116,7 @@ impl Authority {
     }
 
     async fn renew_old_bundle(&self, change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
-        let is_old = now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX;
+        let is_old = !self.is_recovering() && now >= self.member.holdings().bundle().issued_at + BUNDLE_AGE_MAX;
         if is_old { self.renew_bundle(change, now).await } else { Ok(()) }
     }
 
@@ -134,6 +144,38 @@ impl Authority {
         let Some((user, domain)) = uri.strip_prefix("sip:").and_then(|rest| rest.split_once('@')) else { return Ok(false) };
         let Ok(user) = UserName::parse(user) else { return Ok(false) };
         Ok(self.store.user(&Aor::new(user, domain)).await?.is_some())
+    }
+
+    /// Lays out the lists of generations that nobody believes any more, for those who still fetch them.
+    pub(crate) async fn shelve(&self) -> Result<(), Fault> {
+        let (ca, mut shelf) = (self.ca(), std::collections::HashMap::new());
+        for lister in ca.retired().flat_map(crate::Generation::listers) {
+            let key = lister.key();
+            if let Some(list) = self.store.list(&key).await? {
+                shelf.insert(key, list.der);
+            }
+        }
+        *self.shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = shelf;
+        Ok(())
+    }
+
+    /// Generations of before are kept as long as their revocation lists are wanted: until the last of their certificates has ended.
+    async fn forget_ended_generations(&self, now: SystemTime) -> Result<(), Fault> {
+        let ca = self.ca();
+        for generation in ca.retired_for_good() {
+            let mut last = None;
+            for issuer in generation.issuers() {
+                last = last.max(self.store.last_end_below(&issuer).await?);
+            }
+            if last.is_none_or(|last| last < now)
+                && let Some(vault) = ca.vault()
+            {
+                vault.forget(generation.id()).map_err(crate::ReplacementFault::from)?;
+                self.ca.store(Arc::new(self.ca().without_retired(generation.id())));
+                tracing::info!(generation = %generation.id(), "nothing is left of a CA that was replaced; its keys are removed");
+            }
+        }
+        Ok(())
     }
 
     async fn count(&self, now: SystemTime) -> Result<(), Fault> {

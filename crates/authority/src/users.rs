@@ -5,11 +5,11 @@ use std::{sync::Arc, time::SystemTime};
 use member::{Homed, checks_sign_ins_of, record};
 use pki::{CertificateDer, CertificateRequest, Fqdn, SipUser};
 use registrar::{Aor, Credential, UserName};
-use store::{Actor, Asked, Directory as _, Revision, Role};
+use store::{Asked, Directory as _, Revision, Role};
 use topology::Topology;
 use web::control::{Update, UserRecord};
 
-use crate::{Authority, Fault, documents::home_of, revoke::Holder};
+use crate::{Authority, Fault, administrator, documents::home_of, revoke::Holder};
 
 impl Authority {
     fn aor(&self, user: &UserName) -> Aor {
@@ -21,11 +21,11 @@ impl Authority {
     /// # Errors
     /// There is one already, or the pool is the home of nobody.
     pub async fn add_user(&self, user: &UserName, credential: Credential, pool: Option<&Fqdn>) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
         let pool = home(holdings.topology(), self.member.name(), pool)?;
-        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(administrator());
         let revision = store.add_user(&self.aor(user), &credential, Some(&pool), now).await?;
         self.tell_user(holdings.topology(), user, Some(Homed { pool, credential: Some(credential) }), revision).await
     }
@@ -35,10 +35,10 @@ impl Authority {
     /// # Errors
     /// There is no such user.
     pub async fn replace_credential(&self, user: &UserName, credential: Credential) -> Result<(), Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(administrator());
         let revision = store.replace_credential(&self.aor(user), &credential, now).await?;
         let known = self.store.user(&self.aor(user)).await?;
         let pool = known.and_then(|known| home_of(&known, holdings.topology())).ok_or(Fault::Damaged("a user without a home"))?;
@@ -50,10 +50,10 @@ impl Authority {
     /// # Errors
     /// There is no such user.
     pub async fn remove_user(&self, user: &UserName) -> Result<(), Fault> {
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
-        let actor = Actor::Administrator("socket".into());
+        let actor = administrator();
         let revision = self.store.acting_as(actor.clone()).remove_user(&self.aor(user), now).await?;
         self.tell_user(holdings.topology(), user, None, revision).await?;
         // Were a user of this name made again, whoever kept the old key would be taken for them.
@@ -65,12 +65,12 @@ impl Authority {
     /// # Errors
     /// There is no such user, or the pool is the home of nobody.
     pub async fn move_user(&self, user: &UserName, pool: &Fqdn) -> Result<Fqdn, Fault> {
-        let _change = self.changing.lock().await;
+        let _change = self.change().await?;
         let now = SystemTime::now();
         let holdings = self.member.holdings();
         let pool = home(holdings.topology(), self.member.name(), Some(pool))?;
         let known = self.known_user(user).await?;
-        let store = self.store.acting_as(Actor::Administrator("socket".into()));
+        let store = self.store.acting_as(administrator());
         let revision = store.move_user(&known.aor, Some(&pool), now).await?;
         let homed = Homed { pool: pool.clone(), credential: Some(known.credential) };
         self.tell_user(holdings.topology(), user, Some(homed), revision).await?;
@@ -84,7 +84,7 @@ impl Authority {
     /// There is no such user, they hold too many, or the request is no good.
     pub async fn sign_user_request(&self, user: &UserName, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
         let request = CertificateRequest::read(pem.as_bytes())?;
-        let change = self.changing.lock().await;
+        let change = self.change().await?;
         let now = SystemTime::now();
         self.known_user(user).await?;
         let holder = self.holder(user);
@@ -94,7 +94,7 @@ impl Authority {
         let name = SipUser::new(user.as_str(), domain).ok_or_else(|| Fault::Unwritable(user.clone()))?;
         let issued = self.ca().authority().issue_user(&name, request.key(), now)?;
         let asked = Asked { by: Some("administrator".into()), request_sha256: Some(*request.fingerprint().as_bytes()) };
-        self.record(Role::User, &issued.chain, asked, Actor::Administrator("socket".into()), now).await?;
+        self.record(Role::User, &issued.chain, asked, administrator(), now).await?;
         Ok(issued.chain)
     }
 

@@ -5,7 +5,10 @@
 
 mod world;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 
 use ocsp::{ANSWER_VALIDITY, REQUEST_BYTES_MAX, REQUEST_CERTIFICATES_MAX, Stapled, Status, read_staple, request};
 use pki::{CertificateDer, Serial};
@@ -187,4 +190,33 @@ async fn a_responder_is_replaced_long_before_its_word_ends() {
         assert_eq!((stapled.status, signers().await), (Status::Good, expected), "after {days} days");
         assert!(stapled.next_update > now + ANSWER_VALIDITY / 2, "it was not cut short by the end of who signed it");
     }
+}
+
+#[tokio::test]
+async fn a_ca_whose_key_is_away_leaves_the_others_answering_and_is_asked_again() {
+    let world = World::new().await;
+    let (_, chain) = world.fetch_chain(&world.add(FE2).await).await;
+    let (issuer, root) = (&chain[1], world.authority.roots().remove(0));
+    world.issuing_away.store(true, Ordering::SeqCst);
+    let asked = request(issuer, &serial(&chain[0])).unwrap();
+    assert_eq!(outcome(&ask(&world, &asked).await), OcspResponseStatus::TryLater);
+    assert_eq!(status(&world, &root, &serial(&chain[0])).await, Status::Unknown);
+    assert_eq!(world.authority.freshen(SystemTime::now()).await.len(), 1);
+    world.issuing_away.store(false, Ordering::SeqCst);
+    assert_eq!(world.authority.freshen(SystemTime::now()).await, Vec::<String>::new());
+    assert_eq!(status(&world, issuer, &serial(&chain[0])).await, Status::Good);
+    // Who answers needs the CA no more: its own key tells of a revocation that no list could be signed for.
+    world.issuing_away.store(true, Ordering::SeqCst);
+    assert!(world.authority.revoke(FE2).await.is_err());
+    assert!(matches!(status(&world, issuer, &serial(&chain[0])).await, Status::Revoked { .. }));
+}
+
+#[tokio::test]
+async fn what_the_ledger_got_from_elsewhere_is_told_with_the_next_list() {
+    let world = World::new().await;
+    let (_, chain) = world.fetch_chain(&world.add(FE2).await).await;
+    assert_eq!(status(&world, &chain[1], &serial(&chain[0])).await, Status::Good);
+    world.authority.store().revoke(&serial(&chain[0]), store::Reason::KeyCompromise, SystemTime::now()).await.unwrap();
+    assert_eq!(world.authority.freshen(SystemTime::now()).await, Vec::<String>::new());
+    assert!(matches!(status(&world, &chain[1], &serial(&chain[0])).await, Status::Revoked { .. }));
 }

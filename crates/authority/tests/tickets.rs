@@ -125,6 +125,10 @@ async fn n33_nothing_is_handed_over_while_a_ticket_cannot_be_burnt() {
     let world = World::new().await;
     let join = world.add(FE2).await;
     let leaf = issued(&world, &by_ticket(&join)).await;
+    // Another ticket takes its place.
+    let join = world.add(FE2).await;
+    assert_eq!(world.authority.fetched(leaf).await, Err(Fault::TicketWithdrawn));
+    let leaf = issued(&world, &by_ticket(&join)).await;
     world.authority.store().close().await;
     assert!(matches!(world.authority.fetched(leaf).await, Err(Fault::Unavailable { .. })));
 }

@@ -7,7 +7,7 @@ use hsm::KeyUri;
 use pki::Fqdn;
 use registrar::UserName;
 
-use crate::{audit, ca, judge};
+use crate::{audit, backup, ca, judge};
 
 /// A SIP server in which trust is the product: every connection encrypted, every peer proved.
 #[derive(Debug, Parser)]
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Shows the certificates of the running server, and judges any
     #[command(subcommand)]
     Cert(Cert),
-    /// Keeps the root offline: makes it, has it sign, puts what it signed into place
+    /// Keeps the root offline, and replaces root and issuing CAs while everything works
     #[command(subcommand)]
     Ca(ca::Ca),
     /// Lists the newest trust decisions of the running server
@@ -48,6 +48,10 @@ pub(crate) enum Command {
     /// Shows and verifies the log of what was done, while the server runs or not
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Writes all that the authority needs to go on into one encrypted file, while it runs or not
+    Backup(backup::Backup),
+    /// Makes a data directory out of a backup; what members hold that is newer is taken up when it runs
+    Restore(backup::Restore),
     /// Looks at SIP messages
     #[command(subcommand)]
     Sip(Sip),
@@ -247,6 +251,8 @@ pub(crate) enum Topology {
         /// Where the picture is written [default: standard output]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        admin: Admin,
     },
     /// Shows which version is in force at each member, its age, how far it lags, and what members refused
     Status(Admin),
@@ -357,6 +363,9 @@ pub(crate) enum Cert {
     Show(Admin),
     /// Lists every certificate that counts, the first to end first
     List(Admin),
+    /// Shows what ends next in the whole organisation: certificates of servers and CAs, lists, signed documents. Exit 1 if anything
+    /// is overdue or ended
+    Due(Admin),
     /// Revokes the certificates of a server (its ticket and account go with them), of a user, or one by its serial number (its
     /// holder may renew); live connections are cut everywhere
     Revoke {

@@ -3,9 +3,11 @@
 //! The state file is only read, so this works while the server runs, after it was stopped, and on a file taken from a backup. How the
 //! chain is made is said in `store`.
 
-use std::process::ExitCode;
+use std::{fs, process::ExitCode, time::SystemTime};
 
+use anyhow::Context as _;
 use clap::{Args as Group, Subcommand};
+use pki::Anchors;
 use serde_json::{Map, Value, json};
 use store::{AuditLog as _, Break, BreakKind, Checkpoint, Embedded, Head, Link, Verdict};
 use web::admin::rfc3339;
@@ -59,11 +61,12 @@ pub(crate) struct List {
 /// # Errors
 /// There is no state file that can be read, with the cure.
 pub(crate) fn run(data: &Data, command: &Audit) -> anyhow::Result<ExitCode> {
-    let store = Embedded::open_to_read(&Layout::of(&up::data_dir(data)?).file(Layout::STATE))?;
+    let layout = Layout::of(&up::data_dir(data)?);
+    let store = Embedded::open_to_read(&layout.file(Layout::STATE))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
         let code = match command {
-            Audit::Verify(verify) => say_verdict(&store.verify(&verify.noted).await?, verify.json)?,
+            Audit::Verify(verify) => say_verdict(&verdict(&layout, &store, &verify.noted).await?, verify.json)?,
             Audit::List(list) => {
                 say_events(&links(&store, list).await?, list.json)?;
                 ExitCode::SUCCESS
@@ -72,6 +75,36 @@ pub(crate) fn run(data: &Data, command: &Audit) -> anyhow::Result<ExitCode> {
         store.close().await;
         Ok(code)
     })
+}
+
+/// The chain is whole, goes through what was noted and what was signed, and the signature is our signer's.
+async fn verdict(layout: &Layout, store: &Embedded, noted: &[Head]) -> anyhow::Result<Verdict> {
+    let anchors = read_anchors(layout)?;
+    let mut noted = noted.to_vec();
+    let mirror = layout.file(::authority::AUDIT_HEAD);
+    // Of which moment it is, it does not say to those who do not believe it yet: now, or it is of a signer that has ended.
+    if let (Some(anchors), Ok(text)) = (&anchors, fs::read_to_string(&mirror)) {
+        noted.extend(::authority::read_checkpoint(&text, anchors, SystemTime::now()).ok());
+    }
+    let verdict = store.verify(&noted).await?;
+    let Verdict::Intact { checkpoint: Some(checkpoint), .. } = &verdict else { return Ok(verdict) };
+    let Some(anchors) = anchors else { return Ok(verdict) };
+    // The newest speaks for all before it.
+    match ::authority::read_checkpoint(&checkpoint.signed, &anchors, checkpoint.at) {
+        Ok(head) if head == checkpoint.head => Ok(verdict),
+        Ok(_) | Err(_) => Ok(Verdict::Broken(Break { number: checkpoint.head.number, kind: BreakKind::Unsigned })),
+    }
+}
+
+/// The organisation's root; none where only the state file lies, as out of a backup.
+fn read_anchors(layout: &Layout) -> anyhow::Result<Option<Anchors>> {
+    let path = layout.file(Layout::ROOT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let unusable = || format!("cannot use {}", path.display());
+    let roots = pki::certificates_from_pem(&fs::read_to_string(&path).with_context(unusable)?).with_context(unusable)?;
+    Ok(Some(Anchors::of(roots).with_context(unusable)?))
 }
 
 async fn links(store: &Embedded, list: &List) -> anyhow::Result<Vec<Link>> {
@@ -134,7 +167,8 @@ fn cure(broken: &Break) -> String {
         | BreakKind::Missing
         | BreakKind::Truncated
         | BreakKind::Unrecorded
-        | BreakKind::Replaced => String::new(),
+        | BreakKind::Replaced
+        | BreakKind::Unsigned => String::new(),
     };
     format!(
         "{known}Somebody wrote to {} without verbund: keep a copy of it as evidence, find out who can write it, compare with a backup, \

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Args, Cert, Command, Sip},
-    audit, ca, judge, lint, network, output, remote, topology, up,
+    audit, backup, ca, judge, lint, network, output, remote, topology, up,
 };
 
 /// Does what was typed. The code is for verdicts that are no error (`sip lint`).
@@ -25,10 +25,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Cert(Cert::Verify(command)) => return judge::run(&command),
         Command::Cert(Cert::Show(admin)) => remote::certificates(&data, &admin)?,
         Command::Cert(Cert::List(admin)) => remote::ledger(&data, &admin)?,
+        Command::Cert(Cert::Due(admin)) => return remote::due(&data, &admin),
         Command::Cert(Cert::Revoke { name, admin }) => network::revoke(&data, &name, &admin)?,
         Command::Ca(command) => ca::run(&data, &command)?,
         Command::Decisions(admin) => remote::decisions(&data, &admin)?,
         Command::Audit(command) => return audit::run(&data, &command),
+        Command::Backup(command) => backup::backup(&data, &command)?,
+        Command::Restore(command) => backup::restore(&data, &command)?,
         Command::Sip(Sip::Lint { file, json }) => return lint::run(&file, json),
         Command::Completions { shell } => completions(shell)?,
     }

@@ -6,6 +6,7 @@
 mod accounts;
 mod args;
 mod audit;
+mod backup;
 mod ca;
 mod command;
 mod files;

@@ -2,11 +2,11 @@
 //!
 //! The server answers over its admin socket; here the answers become tables, or JSON as they came.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
-use web::admin::{self, Certificate, Client, Created, Decision, Status};
+use web::admin::{self, Certificate, Client, Created, Decision, Expiry, Status};
 
 use crate::{
     args::{Admin, Data, Secret, User},
@@ -186,6 +186,20 @@ pub(crate) fn certificates(data: &Data, admin: &Admin) -> anyhow::Result<()> {
 /// No server runs, or it is no authority.
 pub(crate) fn ledger(data: &Data, admin: &Admin) -> anyhow::Result<()> {
     show_certificates(admin, &ask(client(data)?.ledger(CERTIFICATES))?)
+}
+
+/// `verbund cert due`: an alarm is exit code 1, for monitoring.
+///
+/// # Errors
+/// No server runs, or it is no authority.
+pub(crate) fn due(data: &Data, admin: &Admin) -> anyhow::Result<ExitCode> {
+    let expiries = ask(client(data)?.expiries())?;
+    answer(admin, &expiries, |paint| {
+        let days = |one: &Expiry| one.days_left.map(|days| days.to_string()).unwrap_or_default();
+        let row = |one: &Expiry| [&one.kind, &one.name, &one.urgency, &days(one), &one.ends].map(|cell| printable(cell)).to_vec();
+        table(paint, &["WHAT", "WHOSE", "IS", "DAYS LEFT", "ENDS"], &expiries.iter().map(row).collect::<Vec<_>>())
+    })?;
+    Ok(if expiries.iter().any(Expiry::is_alarm) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn show_certificates(admin: &Admin, certificates: &[Certificate]) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ pub(crate) fn run(data: &Data, command: &Topology) -> anyhow::Result<ExitCode> {
         Topology::Check { file, json } => return check(file, *json),
         Topology::Plan { file, admin } => return plan(data, file, admin),
         Topology::Publish { file, admin } => return publish(data, file, admin),
-        Topology::Graph { file, out } => return graph(data, file.as_deref(), out.as_deref()),
+        Topology::Graph { file, out, admin } => return graph(data, file.as_deref(), out.as_deref(), admin),
         Topology::Show { version, admin } => {
             let topology = ask(client(data)?.topology(*version))?;
             answer(admin, &topology, |_| topology.document.clone())?;
@@ -118,7 +118,7 @@ fn publish(data: &Data, file: &Path, admin: &Admin) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn graph(data: &Data, file: Option<&Path>, out: Option<&Path>) -> anyhow::Result<ExitCode> {
+fn graph(data: &Data, file: Option<&Path>, out: Option<&Path>, admin: &Admin) -> anyhow::Result<ExitCode> {
     let text = match file.map(|file| (file, read(file))) {
         None => ask(client(data)?.topology(None))?.document,
         Some((_, Err(error))) => return Ok(unreadable(&error)),
@@ -128,8 +128,12 @@ fn graph(data: &Data, file: Option<&Path>, out: Option<&Path>) -> anyhow::Result
     };
     let picture = ::topology::graph(&::topology::Topology::parse(&text)?);
     match out {
-        Some(out) => files::write(out, picture, files::Readers::Everyone)?,
-        None => output::say(picture)?,
+        Some(out) => {
+            files::write(out, picture, files::Readers::Everyone)?;
+            // Scripts hear where it is, people have said so themselves.
+            answer(admin, &serde_json::json!({ "file": out }), |_| String::new())?;
+        }
+        None => answer(admin, &serde_json::json!({ "svg": picture }), |_| picture.clone())?,
     }
     Ok(ExitCode::SUCCESS)
 }

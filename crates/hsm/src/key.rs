@@ -1,10 +1,6 @@
 //! A P-256 key in a token.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use aws_lc_rs::digest;
 use cryptoki::{
@@ -18,12 +14,15 @@ use pki::{CaKey, KeyFault, NoRandomness, PublicKey};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use zeroize::Zeroizing;
 
-use crate::{KeyUri, module};
+use crate::{KeyUri, module, worker::Worker};
 
 /// P-256 as an object identifier in DER (RFC 5480 §2.1.1.1): what EC parameters are.
 const P256: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 /// An OCTET STRING of 65 octets: how tokens wrap an uncompressed point of P-256.
 const POINT_PREFIX: &[u8] = &[4, 65];
+
+/// How long a token may take for a signature.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no usable key in a token.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +71,12 @@ pub enum TokenFault {
         /// The label.
         object: String,
     },
+    /// No answer.
+    #[error("the token does not answer; see whether it is still there, and the way to it")]
+    Silent,
+    /// No thread to ask it by.
+    #[error("no thread can be started to ask the token by ({0}); see what this machine has run out of")]
+    Thread(std::io::Error),
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -83,15 +88,28 @@ pub enum TokenFault {
 /// A P-256 key in a token. Signs for a CA; there is no way to get it out.
 pub struct TokenKey {
     uri: KeyUri,
-    pin: Zeroizing<String>,
     public: PublicKey,
-    /// A session must not be used by two threads at a time (PKCS #11 §2.6.7).
-    open: Mutex<Open>,
+    /// The one thread that has the session: two must not use it at a time (PKCS #11 §2.6.7).
+    worker: Worker,
 }
 
 struct Open {
+    uri: KeyUri,
+    pin: Zeroizing<String>,
     session: Session,
     key: ObjectHandle,
+}
+
+impl Open {
+    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, TokenFault> {
+        if let Ok(signature) = self.session.sign(&Mechanism::Ecdsa, self.key, digest) {
+            return Ok(signature);
+        }
+        // Sessions end when a token is pulled out, or its daemon was restarted. Once, a new one is tried.
+        self.session = session(&self.uri, &self.pin)?;
+        self.key = private_key(&self.session, self.uri.object())?;
+        Ok(self.session.sign(&Mechanism::Ecdsa, self.key, digest)?)
+    }
 }
 
 impl fmt::Debug for TokenKey {
@@ -136,24 +154,14 @@ impl TokenKey {
         let session = session(uri, &pin)?;
         let key = private_key(&session, uri.object())?;
         let public = public_key(&session, key, uri.object())?;
-        Ok(Self { uri: uri.clone(), pin, public, open: Mutex::new(Open { session, key }) })
+        let mut open = Open { uri: uri.clone(), pin, session, key };
+        let worker = Worker::start(move |digest| open.sign(digest))?;
+        Ok(Self { uri: uri.clone(), public, worker })
     }
 
     /// Where it lies.
     pub fn uri(&self) -> &KeyUri {
         &self.uri
-    }
-
-    fn sign_fixed(&self, digest: &[u8]) -> Result<Vec<u8>, TokenFault> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(signature) = open.session.sign(&Mechanism::Ecdsa, open.key, digest) {
-            return Ok(signature);
-        }
-        // Sessions end when a token is pulled out, or its daemon was restarted. Once, a new one is tried.
-        let session = session(&self.uri, &self.pin)?;
-        let key = private_key(&session, self.uri.object())?;
-        *open = Open { session, key };
-        Ok(open.session.sign(&Mechanism::Ecdsa, open.key, digest)?)
     }
 }
 
@@ -164,7 +172,7 @@ impl CaKey for TokenKey {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFault> {
         let digest = digest::digest(&digest::SHA256, message);
-        let fixed = waiting(|| self.sign_fixed(digest.as_ref())).map_err(|fault| {
+        let fixed = waiting(|| self.worker.ask(digest.as_ref(), PATIENCE)).map_err(|fault| {
             // What the token says is for the log: whoever asked for a certificate is not told.
             tracing::error!(key = %self.uri, %fault, "a CA's key signed nothing");
             KeyFault::NotSigned

@@ -6,6 +6,7 @@
 mod key;
 mod module;
 mod uri;
+mod worker;
 
 pub use key::{TokenFault, TokenKey};
 pub use uri::{KeyUri, KeyUriFault};

@@ -5,13 +5,12 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
 use std::time::Duration;
 
-use crate::{Account, Host, Lab, PATIENCE, Program, Site, wait_until, within, write_tone};
+use crate::{Account, Lab, PATIENCE, Program, Site, wait_until, within, write_tone};
 
 /// One running linphone-daemon with one account.
 pub struct Linphone {
@@ -26,19 +25,10 @@ pub struct Linphone {
 impl Linphone {
     /// Starts the phone of `account`, which will speak a sine of `hz`. It signs in by itself; SRTP is mandatory.
     pub fn start(lab: &Lab, account: &Account, site: &Site, hz: u32) -> Self {
-        Self::start_at(lab, Command::new("linphone-daemon"), Ipv4Addr::LOCALHOST, account, site, hz)
-    }
-
-    /// The same on a machine of its own.
-    pub fn start_on(lab: &Lab, host: &Host, account: &Account, site: &Site, hz: u32) -> Self {
-        Self::start_at(lab, host.command("linphone-daemon"), host.address(), account, site, hz)
-    }
-
-    fn start_at(lab: &Lab, mut command: Command, address: Ipv4Addr, account: &Account, site: &Site, hz: u32) -> Self {
         let name = format!("linphone-{}", account.user);
         let dir = lab.folder(&name);
         write_tone(&dir.join("tone.wav"), hz, 60);
-        lab.file(&format!("{name}/linphonerc"), &config(account, site, address));
+        lab.file(&format!("{name}/linphonerc"), &config(account, site));
         for place in [".local/share/linphone", ".config/linphone"] {
             lab.folder(&format!("{name}/{place}"));
         }
@@ -46,6 +36,7 @@ impl Linphone {
         let pipe_name = format!("verbund-interop-{:016x}", RandomState::new().hash_one(&name));
         let pipe_path = Path::new("/tmp").join(&pipe_name);
         let _ = fs::remove_file(&pipe_path);
+        let mut command = Command::new("linphone-daemon");
         command.arg("--pipe").arg(pipe_name).arg("--config").arg(dir.join("linphonerc")).arg("--log").arg(dir.join("trace"));
         command.env("HOME", &dir).env("XDG_RUNTIME_DIR", &dir).env_remove("DISPLAY");
         let (program, stdin) = Program::start_waiting(lab, &name, &mut command);
@@ -163,15 +154,15 @@ fn number_of(answer: &str) -> Option<u32> {
     answer.lines().find_map(|line| line.strip_prefix("Id: "))?.trim().parse().ok()
 }
 
-fn config(account: &Account, site: &Site, address: Ipv4Addr) -> String {
+fn config(account: &Account, site: &Site) -> String {
     let Account { user, domain, password } = account;
     let (server, ca) = (site.authority(), site.ca.display());
     format!(
-        "[sip]\nsip_port=0\nsip_tcp_port=0\nsip_tls_port=-1\nbind_address={address}\nguess_hostname=0\n\
-         contact=\"{user}\" <sip:{user}@{address}>\nauto_net_state_mon=0\nregister_only_when_network_is_up=0\n\
+        "[sip]\nsip_port=0\nsip_tcp_port=0\nsip_tls_port=-1\nbind_address=127.0.0.1\nguess_hostname=0\n\
+         contact=\"{user}\" <sip:{user}@127.0.0.1>\nauto_net_state_mon=0\nregister_only_when_network_is_up=0\n\
          root_ca={ca}\nverify_server_certs=1\nverify_server_cn=1\nmedia_encryption=srtp\nmedia_encryption_mandatory=1\n\
          use_info=0\ndefault_proxy=0\nkeepalive_period=30000\n\
-         [rtp]\nbind_address={address}\naudio_rtp_port=21000\nsymmetric=1\n\
+         [rtp]\nbind_address=127.0.0.1\naudio_rtp_port=21000\nsymmetric=1\n\
          [net]\nmtu=1300\ndns_srv_enabled=0\n\
          [sound]\nremote_ring=\nlocal_ring=\ncapture_dev_id=\nplayback_dev_id=\nechocancellation=0\n\
          [video]\nenabled=0\ncapture=0\ndisplay=0\n\

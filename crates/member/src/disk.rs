@@ -66,7 +66,7 @@ pub(crate) async fn keep(store: &Embedded, holdings: &Holdings, update: &Update,
             documents.extend(users(holdings, 0..PARTS, domain)?);
             only = &[HeldKind::Directory];
         }
-        Update::Users { .. } | Update::Renew | Update::Heartbeat | Update::Unknown => return Ok(()),
+        Update::Users { .. } | Update::Renew | Update::Show | Update::Heartbeat | Update::Unknown => return Ok(()),
     }
     Ok(store.hold_together(documents, only).await?)
 }

@@ -152,7 +152,7 @@ impl Holdings {
             Update::Topology { document } => self.take_topology(document, now),
             Update::Users { revision, from_scratch, more, put, gone } => self.take_users(*revision, *from_scratch, *more, put, gone),
             Update::Renew => Ok(Changed { renew: true, ..Changed::default() }),
-            Update::Heartbeat | Update::Unknown => Ok(Changed::default()),
+            Update::Show | Update::Heartbeat | Update::Unknown => Ok(Changed::default()),
         }
     }
 

@@ -34,6 +34,8 @@ pub enum DocumentKind {
     Topology,
     /// The roots, issuing CAs and revocation lists that a member believes.
     Bundle,
+    /// The end of the audit log at some moment.
+    AuditHead,
 }
 
 impl DocumentKind {
@@ -42,6 +44,7 @@ impl DocumentKind {
         match self {
             Self::Topology => "verbund-topology",
             Self::Bundle => "verbund-bundle",
+            Self::AuditHead => "verbund-audit-head",
         }
     }
 }
@@ -51,6 +54,7 @@ impl fmt::Display for DocumentKind {
         out.write_str(match self {
             Self::Topology => "topology",
             Self::Bundle => "trust bundle",
+            Self::AuditHead => "end of an audit log",
         })
     }
 }

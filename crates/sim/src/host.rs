@@ -19,14 +19,17 @@ use trust::{
 use crate::{Sim, plan::fqdn};
 
 /// A chain and its key.
-pub(crate) struct Holder {
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) key: Key,
+pub struct Holder {
+    /// The chain, the leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key of the leaf.
+    pub key: Key,
 }
 
 impl Holder {
     /// The certificate of a server of this name, whatever the topology says.
-    pub(crate) fn server(authority: &pki::Authority, name: &Fqdn, now: SystemTime) -> Self {
+    #[must_use]
+    pub fn server(authority: &pki::Authority, name: &Fqdn, now: SystemTime) -> Self {
         let key = Key::generate().unwrap();
         let names = ServerNames { server: name.clone(), aliases: Vec::new(), domains: vec![Sim::DOMAIN.parse().unwrap()] };
         Self { chain: authority.issue_server(&names, &key.public(), now).unwrap().chain, key }

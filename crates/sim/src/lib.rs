@@ -12,6 +12,7 @@ mod plan;
 mod sim;
 mod wire;
 
+pub use host::Holder;
 pub use organisation::Organisation;
 pub use phone::{CLEAR, ENCRYPTED, Phone};
 pub use plan::Entry;

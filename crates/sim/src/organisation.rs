@@ -18,7 +18,7 @@ use rustls::ServerConfig;
 use sip::{Message, Status};
 use trust::{
     Decision, DecisionRecord, Listener, LivePolicy, Policy, Refusal,
-    tls::{self, AnswerOutcome, Outcome},
+    tls::{self, AnswerOutcome, ClientIdentity, Outcome},
 };
 
 use crate::{
@@ -208,6 +208,19 @@ impl Organisation {
         self.settle();
     }
 
+    /// The organisation's CA, for certificates that a test makes itself.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Something else is believed everywhere from now on, and open connections are judged by it.
+    pub fn believe(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        self.enforce();
+        self.settle();
+    }
+
     /// A running server's certificate is revoked, and everybody knows.
     pub fn revoke(&mut self, label: &str) {
         let chain = self.hosts.get(label).unwrap().chain.clone();
@@ -261,8 +274,16 @@ impl Organisation {
     /// It was refused.
     pub fn connect_as_server(&mut self, name: &str, host: &str) -> Result<Line, Refusal> {
         let holder = Holder::server(&self.authority, &fqdn(name), self.clock.wall());
-        let policy = LivePolicy::new(self.policy.clone());
-        let client = tls::link_config(holder.identity(), policy, self.clock.clone()).unwrap();
+        self.connect_showing(&holder, host)
+    }
+
+    /// The same with any certificate. Whoever connects so does not ask whether the server's was revoked.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn connect_showing(&mut self, holder: &Holder, host: &str) -> Result<Line, Refusal> {
+        let identity = ClientIdentity { chain: holder.chain.clone(), key: &holder.key };
+        let client = tls::client_config(self.authority.anchors(), Revocation::none(), Some(identity), self.clock.clone()).unwrap();
         let server = Arc::clone(&self.hosts.get(host).unwrap().servers);
         let cable = Cable::new(client, server, fqdn(host).as_str());
         let line = self.accept(host, Listener::Servers, cable, Party::Hand(VecDeque::new()));
@@ -273,6 +294,11 @@ impl Organisation {
     /// The test answers where the server `at` should, with the organisation's certificate for `name`.
     pub fn answer_as(&mut self, name: &str, at: &str) {
         let holder = Holder::server(&self.authority, &fqdn(name), self.clock.wall());
+        self.answer_showing(&holder, at);
+    }
+
+    /// The same with any certificate.
+    pub fn answer_showing(&mut self, holder: &Holder, at: &str) {
         let policy = LivePolicy::new(self.policy.clone());
         let config = tls::server_config(Listener::Servers, holder.identity(), policy, self.clock.clone()).unwrap();
         self.listening.insert(self.places.servers(at), Listening::Hand(config));
@@ -302,7 +328,7 @@ impl Organisation {
             Listener::Servers => 5062,
         };
         let local = SocketAddr::new(self.places.servers(label).ip(), port);
-        let arrival = Arrival { source: source.ip(), local, server_name: record.contact.sni.clone() };
+        let arrival = Arrival { source: source.ip(), local, server_name: record.contact.sni.clone(), edition: 0 };
         let judged = BTreeMap::from([(Side::Called, Judged { record, chain: cable.shown(Side::Called) })]);
         host.node.handle_connected(flow, peer, arrival, self.now);
         let line = self.open(Connection { cable, calling, called: Party::Host(label.into(), flow), judged });
@@ -332,7 +358,7 @@ impl Organisation {
         let Ok(peer) = verdict else { return self.close(line) };
         let chain = connection.cable.shown(Side::Calling);
         connection.judged.insert(Side::Calling, Judged { record, chain });
-        let arrival = Arrival { source: addresses[0].ip(), local: addresses[0], server_name: None };
+        let arrival = Arrival { source: addresses[0].ip(), local: addresses[0], server_name: None, edition: 0 };
         host.node.handle_connected(flow, peer, arrival, self.now);
         self.carry_outputs(label);
     }

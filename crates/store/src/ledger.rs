@@ -229,6 +229,15 @@ pub trait IssuanceLedger: Send + Sync {
     /// reason; and the revision of the last of them.
     fn keys_taken_back(&self, after: Revision) -> impl Future<Output = Result<(Vec<Fingerprint>, Revision)>> + Send;
 
+    /// The certificates of this issuer (as text) that are valid at `now` or will be, and were not revoked; by end of validity,
+    /// at most `limit`.
+    fn standing_below(&self, issuer: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+
+    /// When the last certificate of this issuer ends, revoked or not: until then its revocation list is wanted.
+    fn last_end_below(&self, issuer: &str) -> impl Future<Output = Result<Option<SystemTime>>> + Send;
+
+    /// Every root and issuing CA that there ever was, so that none gets the name of another.
+    fn authorities(&self) -> impl Future<Output = Result<Vec<Issued>>> + Send;
     /// The servers that were cut off, by name: what was issued to them last was taken back, and so was all else of theirs that
     /// has not ended at `now`. A certificate is that of the server whose name comes first in it.
     fn cut_off(&self, now: SystemTime) -> impl Future<Output = Result<Vec<String>>> + Send;
@@ -243,6 +252,10 @@ pub trait IssuanceLedger: Send + Sync {
     /// Takes a certificate back, for good; once more changes nothing, neither moment nor reason.
     /// [`Error::NoSuchCertificate`](crate::Error::NoSuchCertificate) when the ledger has none of this number.
     fn revoke(&self, serial: &Serial, reason: Reason, now: SystemTime) -> impl Future<Output = Result<Revoked>> + Send;
+
+    /// Enters a revocation of which a signed list is the proof: for a ledger that was put back from a backup, and may have
+    /// forgotten the certificate too. What is revoked already stays as it is; says whether it was news.
+    fn adopt_revocation(&self, revocation: &Revocation, now: SystemTime) -> impl Future<Output = Result<bool>> + Send;
 
     /// Whether and why this certificate was taken back.
     fn revocation(&self, serial: &Serial) -> impl Future<Output = Result<Option<Revocation>>> + Send;

@@ -7,7 +7,7 @@ use pki::{Fqdn, Serial};
 use registrar::{Aor, Credential, UserName};
 use store::{
     Actor, Asked, AuditLog, Bundles, Directory, Embedded, Enrolments, Error, Event, Held, IssuanceLedger, Issued, Members, Reason,
-    Revision, RevocationListStore, Role, TopologyStore, Verdict, Version,
+    Replacements, Revision, RevocationListStore, Role, TopologyStore, Verdict, Version,
 };
 
 #[path = "conformance/audit.rs"]
@@ -16,6 +16,8 @@ mod audit;
 mod enrolments;
 #[path = "conformance/published.rs"]
 mod published;
+#[path = "conformance/replacement.rs"]
+mod replacement;
 
 const DOMAIN: &str = "verbund.test";
 
@@ -54,7 +56,9 @@ fn serials(found: &[Issued]) -> Vec<String> {
 }
 
 /// What every implementation promises; the store comes empty and is left used.
-async fn battery<S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bundles + RevocationListStore + Members + Held + AuditLog>(
+async fn battery<
+    S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bundles + RevocationListStore + Members + Held + AuditLog + Replacements,
+>(
     store: &S,
 ) {
     users_are_made_once(store).await;
@@ -73,6 +77,7 @@ async fn battery<S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bu
     published::battery(store).await;
     enrolments::battery(store).await;
     audit::battery(store).await;
+    replacement::battery(store).await;
 }
 
 async fn users_are_made_once(store: &impl Directory) {

@@ -51,6 +51,6 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    let change = tokio::spawn(change);
+    let change = tokio::spawn(admin::as_caller(change));
     Box::pin(async move { change.await.unwrap_or_else(|_| Err(broke_off())) })
 }

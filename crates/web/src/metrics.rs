@@ -53,6 +53,14 @@ fn describe() {
         Unit::Seconds,
         "When the certificate in the label name ends, in seconds since 1970."
     );
+    describe_gauge!(
+        "verbund_next_expiry_seconds",
+        Unit::Seconds,
+        "At the authority: when the first thing of this kind in the organisation ends, in seconds since 1970."
+    );
+    describe_gauge!("verbund_overdue", Unit::Count, "At the authority: how much in the organisation was not replaced in time, or ended.");
+    describe_gauge!("verbund_document_expiry_seconds", Unit::Seconds, "When the document in force here ends, in seconds since 1970.");
+    describe_counter!("verbund_documents_refused_total", Unit::Count, "Documents of the authority that were not taken (row N29).");
     describe_counter!("verbund_handshakes_total", Unit::Count, "TLS handshakes of SIP connections, by result.");
     describe_counter!("verbund_trust_decisions_total", Unit::Count, "Verdicts on who may connect, by listener, verdict and reason.");
     describe_counter!("verbund_sip_messages_total", Unit::Count, "SIP messages, by direction and kind (method or class of status).");

@@ -95,11 +95,21 @@ async fn revocation_list(State(shelf): State<Shelf>, Path(file): Path<String>) -
     }
 }
 
-async fn bundle(State(shelf): State<Shelf>) -> Response {
-    match shelf.bundle() {
+/// `?after=N`: what whoever holds bundle N should take next. Signed as the others are, so that anybody may ask.
+async fn bundle(State(shelf): State<Shelf>, request: Request) -> Response {
+    let document = match request.uri().query().map(after) {
+        None => shelf.bundle(),
+        Some(Some(held)) => shelf.bundle_after(held).await,
+        Some(None) => return refusal(StatusCode::BAD_REQUEST, "write after=N, with the number of a bundle"),
+    };
+    match document {
         Some(document) => ([(header::CONTENT_TYPE, "application/jose")], document).into_response(),
         None => nothing(),
     }
+}
+
+fn after(query: &str) -> Option<u64> {
+    query.strip_prefix("after=")?.parse().ok()
 }
 
 /// RFC 6960 appendix A.1: the request in base64, as a path.

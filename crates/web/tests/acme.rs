@@ -117,6 +117,34 @@ async fn an_order_and_what_belongs_to_it_can_be_read() {
     assert_eq!(orders.json["orders"], json!([order.location]));
 }
 
+/// Orders live an hour and in memory: a client that waits through a restart hears so in the words of the protocol, and begins
+/// anew with the account and the ticket that it has.
+#[tokio::test]
+async fn after_a_restart_an_order_is_gone_and_account_and_ticket_are_not() {
+    let (lab, server) = ready().await;
+    let (ticket, key) = (lab.office.ticket(FE1), Key::generate().unwrap());
+    let mut client = newcomer(&lab, &server).await;
+    client.register(&ticket).await;
+    let (early, late) = (client.order(&[FE1]).await, client.order(&[FE1]).await);
+    let late = client.finalize(&late, &key, &[FE1]).await;
+    assert_eq!(late.json["status"], "valid", "issued, and not fetched yet");
+    let server = lab.restart_authority(server).await;
+    // A nonce of before counts no more; the refusal brings one that does (RFC 8555 §6.5), so clients try again by themselves.
+    check(&client.post_url(&early.location, "").await, 400, "badNonce");
+    for url in [&early.location, early.json["finalize"].as_str().unwrap(), late.json["certificate"].as_str().unwrap()] {
+        let reply = client.post_url(url, if url.contains("finalize") { r#"{"csr":"AAAA"}"# } else { "" }).await;
+        check(&reply, 404, "malformed");
+        assert!(reply.json["detail"].as_str().unwrap().contains("make a new order"), "{}", reply.text);
+    }
+    assert!(!lab.office.is_burnt(&ticket.0), "what was never fetched burns nothing");
+    let order = client.order(&[FE1]).await;
+    let order = client.finalize(&order, &key, &[FE1]).await;
+    let chain = client.post_url(order.json["certificate"].as_str().unwrap(), "").await;
+    assert_eq!(certificates_from_pem(&chain.text).unwrap().len(), 2);
+    assert!(lab.office.is_burnt(&ticket.0));
+    drop(server);
+}
+
 #[tokio::test]
 async fn no_account_without_a_ticket() {
     let (lab, server) = ready().await;

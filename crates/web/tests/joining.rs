@@ -140,6 +140,7 @@ struct Lab {
     policies: Arc<Policies>,
     target: Target,
     root_pem: String,
+    server_tls: Arc<ServerConfig>,
 }
 
 impl Lab {
@@ -150,10 +151,17 @@ impl Lab {
         let tls = server_tls(&authority, Revocation::strict(lists, Duration::ZERO), &domain);
         let (anchors, root_pem) = (authority.anchors(), authority.root_pem());
         let policies = Arc::new(Policies { authority, account: Mutex::default(), burnt: Mutex::default() });
-        let address = serve(tls, Arc::clone(&policies), root_pem.clone()).await;
+        let address = serve(Arc::clone(&tls), Arc::clone(&policies), root_pem.clone()).await;
+        let server_tls = tls;
         let tls = client_config(anchors, Revocation::none(), None, Arc::new(DefaultTimeProvider)).unwrap();
         let target = Target { address, name: fqdn(AUTHORITY), port: address.port(), tls };
-        Self { policies, target, root_pem }
+        Self { policies, target, root_pem, server_tls }
+    }
+
+    /// The same authority at another port.
+    async fn serve_again(&self) -> Target {
+        let address = serve(Arc::clone(&self.server_tls), Arc::clone(&self.policies), self.root_pem.clone()).await;
+        Target { address, port: address.port(), ..self.target.clone() }
     }
 
     fn pinned(&self) -> Fingerprint {
@@ -264,11 +272,25 @@ async fn an_account_is_not_shown_to_another_authority() {
     let (lab, other) = (Lab::new().await, Lab::new().await);
     let enrolled = lab.enrol(TICKET, &ticket_key(), MEMBER).await.unwrap();
     let csr = request(&Key::generate().unwrap(), MEMBER);
-    let fault = renew(&other.target, &enrolled.account, &fqdn(MEMBER), &csr).await.unwrap_err();
-    assert!(fault.to_string().contains("leads away"), "{fault}");
+    for name in ["other.verbund.test", "ca.verbund.test.evil.test"] {
+        let elsewhere = Target { name: fqdn(name), ..other.target.clone() };
+        let fault = renew(&elsewhere, &enrolled.account, &fqdn(MEMBER), &csr).await.unwrap_err();
+        assert!(fault.to_string().contains("leads away"), "{fault}");
+    }
     let impostor = Target { address: other.target.address, ..lab.target.clone() };
     let fault = renew(&impostor, &enrolled.account, &fqdn(MEMBER), &csr).await.unwrap_err();
     assert!(matches!(fault, AcmeFault::Call(_)), "{fault}");
+}
+
+#[tokio::test]
+async fn an_account_is_good_at_an_authority_that_listens_elsewhere_by_now() {
+    let lab = Lab::new().await;
+    let enrolled = lab.enrol(TICKET, &ticket_key(), MEMBER).await.unwrap();
+    let moved = lab.serve_again().await;
+    assert_ne!(moved.port, lab.target.port);
+    let key = Key::generate().unwrap();
+    let chain = renew(&moved, &enrolled.account, &fqdn(MEMBER), &request(&key, MEMBER)).await.unwrap();
+    assert!(fits(&chain, &key));
 }
 
 #[tokio::test]

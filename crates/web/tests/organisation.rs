@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use web::admin::{
-    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Client, ClientError, Created, Decision, Judgement, Member, Moved,
+    Added, Admin, AuditLink, AuditVerdict, Certificate, Chain, Client, ClientError, Created, Decision, Expiry, Judgement, Member, Moved,
     Organisation, Password, Problem, PublishedTopology, SOCKET, Socket, Spread, Status, User, serve,
 };
 use web::{Answer, Limits};
@@ -100,6 +100,9 @@ impl Organisation for Desk {
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>> {
         self.hears(format!("ledger {limit}"), Vec::new())
     }
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>> {
+        self.hears("expiries".into(), Vec::new())
+    }
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>> {
         self.hears(format!("sign {server} {request}"), Chain { chain: "PEM".into() })
     }
@@ -153,6 +156,7 @@ async fn what_the_command_asks_is_what_the_authority_hears() {
     let revoked = client.revoke("fe2.verbund.test").await.unwrap();
     assert_eq!((revoked.members, revoked.acknowledged, revoked.ms), (3, 3, 200));
     client.ledger(5).await.unwrap();
+    client.expiries().await.unwrap();
     assert_eq!(client.sign(&fe2, "CSR".into()).await.unwrap().chain, "PEM");
     let carol = UserName::parse("carol").unwrap();
     assert_eq!(client.move_user(&carol, &pool).await.unwrap().pool, "pool.verbund.test");
@@ -164,7 +168,7 @@ async fn what_the_command_asks_is_what_the_authority_hears() {
         heard,
         "add fe2.verbund.test front-end new pool.verbund.test, add fe2.verbund.test director its own, user carol at pool.verbund.test, \
          remove fe2.verbund.test, publish 1048576, judge 1048576, topology None, topology Some(4), history 7, members, revoke fe2.verbund.test, \
-         ledger 5, sign fe2.verbund.test CSR, move carol to pool.verbund.test, sign user carol CSR, audit 3, verify 12:0af3"
+         ledger 5, expiries, sign fe2.verbund.test CSR, move carol to pool.verbund.test, sign user carol CSR, audit 3, verify 12:0af3"
     );
 }
 
@@ -177,6 +181,7 @@ async fn a_server_that_is_no_authority_says_so_to_each_question() {
         client.remove_server(&fe2).await.map(drop),
         client.publish(String::new()).await.map(drop),
         client.judge(String::new()).await.map(drop),
+        client.expiries().await.map(drop),
         client.topology(None).await.map(drop),
         client.history(1).await.map(drop),
         client.members().await.map(drop),

@@ -22,10 +22,14 @@ use rustls::time_provider::DefaultTimeProvider;
 use store::{Embedded, IssuanceLedger as _, Issued, RevocationListStore as _, TopologyStore as _, Version};
 use topology::{Listeners, Role, Topology};
 use trust::{Listener, LivePolicy, tls::ServerIdentity};
+use vault::Memory;
 use web::{
     control::{Control as _, ControlFault, Hello, MemberListeners},
     enrolment::{Applicant, Enrolment as _, Fault, TicketId},
 };
+
+pub(crate) mod servers;
+pub(crate) mod vault;
 
 pub(crate) const DOMAIN: &str = "a.test";
 
@@ -35,12 +39,13 @@ pub(crate) fn fqdn(name: &str) -> Fqdn {
 
 pub(crate) struct World {
     pub(crate) authority: Arc<Authority>,
-    pub(crate) policy: Arc<LivePolicy>,
-    pub(crate) identity: Arc<ServerIdentity>,
+    pub(crate) vault: Arc<Memory>,
     pub(crate) root_key: Key,
     /// Whether the keys of root and issuing CAs are away, as a token is that was pulled out.
     pub(crate) root_away: Arc<AtomicBool>,
     pub(crate) issuing_away: Arc<AtomicBool>,
+    pub(crate) policy: Arc<LivePolicy>,
+    pub(crate) identity: Arc<ServerIdentity>,
     _dir: tempfile::TempDir,
 }
 
@@ -111,13 +116,16 @@ impl World {
         let key = Key::generate().unwrap();
         let chain = ca.issue_server(&topology.certificate_names(&own).unwrap(), &key.public(), now).unwrap().chain;
         store.record_issued(&Issued::read(store::Role::Server, &chain[0]).unwrap(), now).await.unwrap();
-        let Prepared { ca, holdings } = Prepared::prepare(Ca::new(ca, Some(root), signer, None), &store, &own, DOMAIN, now).await.unwrap();
+        let vault = Arc::new(Memory::default());
+        let ca = Ca::new(ca, Some(root), signer, None).kept_in(vault.clone(), Vec::new());
+        let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &own, DOMAIN, now).await.unwrap();
 
         let policy = LivePolicy::new(holdings.policy(now).unwrap());
         let identity = ServerIdentity::new(chain, &key).unwrap();
         let member = member(own, holdings, &policy, &identity, listener, store.clone());
         let copy = dir.path().join("topology.toml");
-        Self { authority: Authority::new(ca, store, member, DOMAIN, copy), policy, identity, root_key, root_away, issuing_away, _dir: dir }
+        let authority = Authority::new(ca, store, member, DOMAIN, copy);
+        Self { authority, vault, root_key, root_away, issuing_away, policy, identity, _dir: dir }
     }
 
     /// A certificate of this server in the ledger, as if it had been issued so long ago.

@@ -1,17 +1,21 @@
 //! `verbund ca …`: the root ceremony. An offline root is made and signs ([`root`]); an authority that is to be made
-//! asks it for its issuing CAs and puts them into place ([`prepared`]). Files go back and forth, private keys never.
+//! asks it for its issuing CAs and puts them into place ([`prepared`]). Files go back and forth, private keys never. The CA of a
+//! running organisation is replaced in [`running`].
 
 mod passphrase;
 mod prepared;
 mod root;
+mod running;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::{Args as Group, Subcommand, ValueHint};
 use hsm::KeyUri;
 use pki::Fqdn;
 
-use crate::args::Data;
+use store::{Actor, AuditLog as _, Embedded, Event};
+
+use crate::{args::Data, organisation::Layout, up};
 
 pub(crate) use prepared::{PREPARED, installed, sweep};
 
@@ -21,6 +25,12 @@ pub(crate) enum Ca {
     /// The offline root, on a machine without a network
     #[command(subcommand)]
     Root(Root),
+    /// Replaces the root of the running organisation
+    #[command(subcommand)]
+    Rollover(running::Rollover),
+    /// Replaces the issuing CAs of the running organisation
+    #[command(subcommand)]
+    Issuing(running::Issuing),
     /// Makes the keys of the issuing CAs of an organisation to be, and writes what the root has to sign
     Request(Request),
     /// Puts what the root signed into place; `verbund up` makes the organisation of it. Later: takes the root's new list
@@ -90,7 +100,7 @@ pub(crate) enum Root {
 /// Where a passphrase comes from.
 #[derive(Debug, Group)]
 pub(crate) struct PassphraseFile {
-    /// The file with the passphrase of the root's key, or - for standard input [default: asked for on the terminal]
+    /// The file with the passphrase, or - for standard input [default: asked for on the terminal]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
@@ -112,6 +122,17 @@ pub(crate) struct Request {
     pub(crate) token: Option<KeyUri>,
 }
 
+/// Enters what was done here, without a server, into the organisation's audit log. The lock is let go with it.
+fn note(layout: &Layout, lock: store::Lock, action: &str, detail: String) -> anyhow::Result<()> {
+    up::block_on(async {
+        let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
+        let event = Event::AdminAction { action: action.to_owned(), detail };
+        let noted = store.acting_as(Actor::Administrator(web::admin::local_user())).append(&event, SystemTime::now()).await;
+        store.close().await;
+        Ok(noted.map(drop)?)
+    })
+}
+
 fn serial(text: &str) -> Result<pki::Serial, &'static str> {
     pki::Serial::parse(text).ok_or("write the serial number in hexadecimal digits, as register.json has it")
 }
@@ -123,6 +144,8 @@ fn serial(text: &str) -> Result<pki::Serial, &'static str> {
 pub(crate) fn run(data: &Data, command: &Ca) -> anyhow::Result<()> {
     match command {
         Ca::Root(command) => root::run(command),
+        Ca::Rollover(command) => running::rollover(data, command),
+        Ca::Issuing(command) => running::issuing(data, command),
         Ca::Request(request) => prepared::request(data, request),
         Ca::Install { signed } => prepared::install(data, signed),
         Ca::Passphrase { new } => passphrase::change(data, new.as_deref()),

@@ -112,7 +112,7 @@ pub(super) fn install(data: &Data, signed: &Path) -> anyhow::Result<()> {
     let (data, now) = (up::data_dir(data)?, SystemTime::now());
     match organisation::find(&data)? {
         Found::Nothing => install_prepared(&Prepared::of(&data), signed, now),
-        Found::Organisation(_) => install_list(&Layout::of(&data), signed, now),
+        Found::Organisation(lock) => install_list(&Layout::of(&data), lock, signed, now),
         Found::Member(_) => bail!("{} is a member's, which has no CA: run this where the authority is", data.display()),
     }
 }
@@ -142,7 +142,7 @@ fn install_prepared(prepared: &Prepared, signed: &Path, now: SystemTime) -> anyh
 }
 
 /// The root's newer list, for an organisation that is there.
-fn install_list(layout: &Layout, signed: &Path, now: SystemTime) -> anyhow::Result<()> {
+fn install_list(layout: &Layout, lock: store::Lock, signed: &Path, now: SystemTime) -> anyhow::Result<()> {
     let came = Prepared(signed.to_owned());
     let ours = files::read(&layout.file(Layout::ROOT))?;
     ensure!(
@@ -161,6 +161,7 @@ fn install_list(layout: &Layout, signed: &Path, now: SystemTime) -> anyhow::Resu
         ensure!(held.number() <= list.number(), "the list in {} is older than the one that is held", signed.display());
     }
     files::write(&path, list.as_der(), Readers::Everyone)?;
+    super::note(layout, lock, "root-list-installed", format!("number {}", list.number()))?;
     output::say(format_args!("List number {} is in place; the authority takes it at its next start.\n", list.number()))
 }
 

@@ -104,6 +104,7 @@ pub(super) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::R
 pub(super) async fn whole(data: &Path, fill: impl AsyncFnOnce(&Layout) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let making = data.join(MAKING);
     sweep(&making)?;
+    files::make_dir(&making)?;
     let made = fill(&Layout::of(&making)).await;
     if let Err(error) = made {
         // The first error is the one to tell.

@@ -9,6 +9,7 @@ mod layout;
 mod make;
 mod manifest;
 pub(crate) mod membership;
+mod vault;
 
 use std::{
     fs,
@@ -119,6 +120,44 @@ pub(crate) async fn make(data: &Path, plan: &Plan, now: SystemTime) -> anyhow::R
     Ok(lock)
 }
 
+/// Refuses a directory with anything in it.
+///
+/// # Errors
+/// There is something, which is never overwritten.
+pub(crate) fn check_empty(data: &Path) -> anyhow::Result<()> {
+    if !data.try_exists().with_context(|| format!("cannot look at {}", data.display()))? {
+        return Ok(());
+    }
+    ensure!(data.is_dir(), "{} is not a directory: choose another with --data", data.display());
+    let names = names_in(data)?;
+    match names.iter().find(|name| *name != make::MAKING && !NOT_OURS.contains(&name.as_str())) {
+        Some(first) => bail!(
+            "{} is not empty (it holds {}), and nothing is overwritten: choose another with --data, or move that away",
+            data.display(),
+            crate::output::printable(first)
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Makes a data directory where there is nothing by what `fill` writes: all of it or none.
+///
+/// # Errors
+/// There is something, or what `fill` says; the directory is then as empty as before.
+pub(crate) async fn fill_empty(data: &Path, fill: impl AsyncFnOnce(&Layout) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let existed = data.exists();
+    files::make_dir(data).and_then(|()| files::make_private_dir(data))?;
+    let _lock = store::Lock::acquire(data)?;
+    let filled = match check_empty(data) {
+        Ok(()) => make::whole(data, fill).await,
+        Err(error) => Err(error),
+    };
+    if filled.is_err() && !existed {
+        let _ = fs::remove_dir(data);
+    }
+    filled
+}
+
 /// Makes the directory of a server that has just joined, where there is nothing, and takes it for this process.
 ///
 /// # Errors
@@ -162,6 +201,7 @@ impl Organisation {
             let topology = Topology::parse(&document).context("cannot use the topology that is stored")?;
             let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
             let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
+            show_roots(&layout, &holdings.bundle().roots_pem());
             let certificate = current_certificate(&layout, ca.authority(), &holdings, &manifest.server_name, &store, now).await?;
             show_topology(&store, &layout, &document).await?;
             Ok((ca, holdings, certificate, store.users().await?))
@@ -206,6 +246,18 @@ impl Organisation {
         let Self { manifest: Manifest { domain, server_name }, holdings, store, .. } = self;
         authority::tell_users(holdings, store, server_name, domain.as_str(), now).await?;
         Ok(added)
+    }
+}
+
+/// Shows phones these roots, in the file that their accounts name.
+pub(crate) fn show_roots(layout: &Layout, roots: &str) {
+    let path = layout.ca();
+    if files::read(&path).is_ok_and(|shown| shown == roots) {
+        return;
+    }
+    match files::write(&path, roots, files::Readers::Everyone) {
+        Ok(()) => tracing::info!(path = %path.display(), "the roots for phones are others now"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "phones, and the next start, do not find the roots that count now"),
     }
 }
 
@@ -286,7 +338,7 @@ async fn current_certificate(
         check_time("server", leaf, now)?;
     }
     let reason = match loaded {
-        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, holdings.lists(), server, now) {
+        Ok(certificate) => match certificate.renewal(Some(authority.issuing()), topology, holdings.lists(), server, now) {
             None => return Ok(certificate),
             Some(reason) => reason.to_string(),
         },

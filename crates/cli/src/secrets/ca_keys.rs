@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{key_of, passphrase};
 use crate::{
+    ca::PREPARED,
     files::{self, Readers},
     organisation::Layout,
 };
@@ -24,6 +25,10 @@ use crate::{
 pub(crate) const CA_PASSPHRASE_FILE: &str = "VERBUND_CA_PASSPHRASE_FILE";
 /// The same as a credential of systemd (`LoadCredential=`).
 const CA_PASSPHRASE_CREDENTIAL: &str = "verbund-ca-passphrase";
+/// The folder of the keys in a data directory.
+const KEYS: &str = "ca";
+/// How deep keys lie in their folder.
+const DEPTH_MAX: usize = 2;
 /// What a key that lies in a token begins with in its file.
 const TOKEN_URI: &str = "pkcs11:";
 
@@ -45,8 +50,7 @@ impl Place {
         }
         Ok(match files::read_credential(CA_PASSPHRASE_CREDENTIAL)? {
             Some(text) => Self::Credential(text),
-            // Beside the folder, so that a copy of the folder alone opens nothing.
-            None => Self::Made(key.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join(Layout::CA_PASSPHRASE)),
+            None => Self::Made(beside_the_keys(key).join(Layout::CA_PASSPHRASE)),
         })
     }
 
@@ -85,6 +89,14 @@ impl Place {
             Self::Made(path) => path.display().to_string(),
         }
     }
+}
+
+/// Where the folder of the keys lies: what opens them is not in it, so that a copy of that folder alone opens nothing. CAs that
+/// replace one another have folders inside it.
+fn beside_the_keys(key: &Path) -> &Path {
+    let is_keys = |folder: &&Path| folder.file_name().is_some_and(|name| name == KEYS || name == PREPARED);
+    let folder = key.ancestors().skip(1).find(is_keys).or(key.parent());
+    folder.and_then(Path::parent).unwrap_or(Path::new("."))
 }
 
 /// Writes a key, encrypted, into its file.
@@ -175,6 +187,19 @@ pub(crate) fn change_passphrase(folder: &Path, new: &Passphrase) -> anyhow::Resu
     Ok(made.exists().then_some(made))
 }
 
+/// The files of all keys below a folder, so many folders deep.
+fn find(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let (path, is_dir) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir())))?;
+        if is_dir && depth > 1 {
+            find(&path, depth - 1, paths)?;
+        } else if !is_dir && path.extension().is_some_and(|extension| extension == "key") {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
 /// The file of a key.
 struct KeyFile {
     path: PathBuf,
@@ -183,9 +208,8 @@ struct KeyFile {
 
 impl KeyFile {
     fn all(folder: &Path) -> anyhow::Result<Vec<Self>> {
-        let listed = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        let mut paths = listed.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "key"));
+        let mut paths = Vec::new();
+        find(folder, DEPTH_MAX, &mut paths)?;
         paths.sort();
         paths.into_iter().map(|path| Ok(Self { text: files::read_private(&path)?, path })).collect()
     }
@@ -200,5 +224,25 @@ impl KeyFile {
 
     fn write(&self, key: &Key, passphrase: &Passphrase) -> anyhow::Result<()> {
         files::write(&self.path, key.to_encrypted_pem(passphrase)?.expose(), Readers::Owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(key: &str, wanted: &str) {
+        assert_eq!(beside_the_keys(Path::new(key)), Path::new(wanted));
+    }
+
+    #[test]
+    fn what_opens_the_keys_is_never_in_their_folder() {
+        check("/data/ca/root.key", "/data");
+        check("/data/ca/next/root.key", "/data");
+        check("/data/.making/ca/root.key", "/data/.making");
+        check("/data/prepared/servers.key", "/data");
+        check("/srv/ca/data/ca/root.key", "/srv/ca/data");
+        check("/safe/root.key", "/");
     }
 }

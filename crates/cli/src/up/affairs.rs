@@ -9,10 +9,16 @@ use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, Judgement, Moved, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{
+        self, Added, CaReplacement, CaRequest, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, NewReplacement, Organisation,
+        Problem, PublishedTopology, rfc3339,
+    },
 };
 
-use super::desk::{Desk, certificate, to_the_end};
+use super::{
+    desk::{Desk, certificate, days_left, to_the_end},
+    renewing_ca::replacement_problem,
+};
 
 /// Whose doing it is decides what the administrator is told.
 pub(super) fn problem(fault: Fault) -> Problem {
@@ -21,6 +27,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
             let name = aor.user.as_str();
             Problem::conflict(fault.to_string(), format!("to change the password: verbund user password {name}"))
         }
+        Fault::Replacement(fault) => replacement_problem(fault),
         Fault::Store(store::Error::NoSuchUser(_)) => Problem::not_found(fault.to_string(), "verbund user list shows those there are"),
         Fault::NoSuchServer(_) | Fault::NoCertificate(_) | Fault::NoSuchPool(_) | Fault::UnknownPool { .. } => {
             Problem::not_found(fault.to_string(), "")
@@ -41,12 +48,16 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::KeyRefused(_)
         | Fault::NotItsAddress { .. }
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
+        Fault::Recovering { .. } | Fault::NotRecovering => Problem::conflict(fault.to_string(), ""),
         Fault::MovesTooOften(_)
+        | Fault::OtherGeneration { .. }
+        | Fault::Marker { .. }
         | Fault::TooManyCertificates { .. }
         | Fault::Unreachable(_)
         | Fault::Ca(_)
         | Fault::Document(_)
         | Fault::Bundle(_)
+        | Fault::Ceremony(_)
         | Fault::NotTold(_)
         | Fault::ListFull { .. }
         | Fault::NotInForce(_)
@@ -67,6 +78,16 @@ fn spread(of: Spread) -> admin::Spread {
         ms: u64::try_from(of.took.as_millis()).unwrap_or(u64::MAX),
         missing: of.missing.iter().map(Fqdn::to_string).collect(),
         revoked: of.revoked,
+    }
+}
+
+fn expiry(of: &::authority::Expiry, now: SystemTime) -> Expiry {
+    Expiry {
+        kind: of.kind.as_str().to_owned(),
+        name: of.name.clone(),
+        ends: of.ends.map(rfc3339).unwrap_or_default(),
+        days_left: of.ends.map(|ends| days_left(ends, now)),
+        urgency: of.urgency.as_str().to_owned(),
     }
 }
 
@@ -176,6 +197,38 @@ impl Organisation for Desk {
         to_the_end(async move { desk.at_authority()?.revoke(&name).await.map(spread).map_err(problem) })
     }
 
+    fn replace_ca(&self, new: NewReplacement) -> Answer<'_, Result<CaReplacement, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.begin_replacement(new).await })
+    }
+
+    fn request_ca(&self, new: NewReplacement) -> Answer<'_, Result<Vec<CaRequest>, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.ca_requests(new).await })
+    }
+
+    fn ca_replacement(&self) -> Answer<'_, Result<Option<CaReplacement>, Problem>> {
+        Box::pin(self.replacement_now())
+    }
+
+    fn give_up_ca_replacement(&self) -> Answer<'_, Result<(), Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.give_up().await })
+    }
+
+    fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move {
+            let left = desk.at_authority()?.go_on().await.map_err(problem)?;
+            Ok(LeftBehind { left_behind: left.iter().map(Fqdn::to_string).collect() })
+        })
+    }
+
+    fn backed_up(&self, sha256: String) -> Answer<'_, Result<(), Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.at_authority()?.backed_up(sha256).await.map_err(problem) })
+    }
+
     fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>> {
         let desk = self.clone();
         to_the_end(async move {
@@ -195,6 +248,14 @@ impl Organisation for Desk {
 
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>> {
         Box::pin(self.ledger_now(limit))
+    }
+
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>> {
+        Box::pin(async move {
+            let now = SystemTime::now();
+            let all = self.at_authority()?.expiries(now).await.map_err(problem)?;
+            Ok(all.iter().map(|one| expiry(one, now)).collect())
+        })
     }
 
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>> {

@@ -206,17 +206,22 @@ fn registration(one: node::Registration, remotes: &HashMap<Flow, String>) -> Reg
 }
 
 pub(super) fn certificate(name: &str, facts: &CertificateFacts, now: SystemTime) -> Certificate {
-    let seconds = |moment: SystemTime| moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
     Certificate {
         name: name.to_owned(),
         serial: facts.serial.to_string(),
         issuer: facts.issuer.clone(),
         not_before: rfc3339(facts.not_before),
         not_after: rfc3339(facts.not_after),
-        days_left: (seconds(facts.not_after) - seconds(now)).div_euclid(DAY_SECONDS),
+        days_left: days_left(facts.not_after, now),
         names: facts.names.clone(),
         fingerprint: facts.fingerprint.to_string(),
     }
+}
+
+/// Whole days; negative when the end is past.
+pub(super) fn days_left(end: SystemTime, now: SystemTime) -> i64 {
+    let seconds = |moment: SystemTime| moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+    (seconds(end) - seconds(now)).div_euclid(DAY_SECONDS)
 }
 
 fn decision(record: &DecisionRecord) -> Decision {

@@ -9,7 +9,7 @@ use std::{
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
-use member::{About as Said, Agent, Member};
+use member::{About as Said, Agent, Member, ShownCertificate};
 use net::{Dialler, Gate, Handle, Limits};
 use node::{Node, Secrets, Settings};
 use rustls::time_provider::DefaultTimeProvider;
@@ -33,7 +33,10 @@ use super::{
     staples::{Source, Staples},
     tasks::Tasks,
 };
-use crate::{organisation::Layout, ports::Ports};
+use crate::{
+    organisation::{self, Layout},
+    ports::Ports,
+};
 
 /// Exit code of a process that was told twice to end, as shells have it for SIGINT.
 const FORCED: i32 = 130;
@@ -85,6 +88,8 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     match &place {
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
+            authority.recovered_if_alone().await?;
+            upkeep.spawn("the replacement of the CA", Arc::clone(authority).carry_on());
             upkeep.spawn("the authority's upkeep", Arc::clone(authority).keep_fresh());
         }
         Place::Member(address) => {
@@ -103,6 +108,11 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
         () = rest.all() => {}
         () = signals.told_to_end() => process::exit(FORCED),
     }
+    if let Place::Authority(authority) = &place
+        && let Err(error) = authority.last_checkpoint(SystemTime::now()).await
+    {
+        tracing::warn!(%error, "the end of the audit log was not signed");
+    }
     store.close().await;
     tracing::info!("ended in order");
     result
@@ -120,7 +130,12 @@ impl Place {
         match &start.seat {
             Seat::Authority(ca) => {
                 let copy = start.layout.file(Layout::TOPOLOGY);
-                Self::Authority(Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy))
+                let authority = Authority::new(Arc::clone(ca), start.store.clone(), Arc::clone(member), start.domain.as_str(), copy);
+                let restored = start.layout.file(Layout::RESTORED);
+                if restored.exists() {
+                    authority.recover(restored);
+                }
+                Self::Authority(authority)
             }
             Seat::Member(address) => Self::Member(*address),
         }
@@ -129,7 +144,16 @@ impl Place {
 
 fn member(start: &Start, policy: Arc<LivePolicy>, handle: Handle) -> Arc<Member> {
     let holdings = start.holdings.clone();
-    Arc::new(Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone()))
+    let member = Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone());
+    let layout = start.layout.clone();
+    let member = member.telling_roots(move |roots| organisation::show_roots(&layout, roots));
+    member.show(shown(&start.certificate.facts));
+    Arc::new(member)
+}
+
+/// What the authority is told of a certificate that this server shows.
+pub(super) fn shown(facts: &pki::CertificateFacts) -> ShownCertificate {
+    ShownCertificate { serial: facts.serial.to_string(), not_after: admin::rfc3339(facts.not_after) }
 }
 
 /// Who says that our certificate is good.
@@ -169,7 +193,7 @@ async fn until_told(
             what = rest.ended() => bail!("{what}: look at the log, and report this as a fault of verbund"),
             what = upkeep.ended() => bail!("{what}: look at the log, and report this as a fault of verbund"),
             told = signals.next() => match told {
-                Told::Reload => renewal.reload(),
+                Told::Reload => renewal.reload().await,
                 Told::End => break,
             },
         }

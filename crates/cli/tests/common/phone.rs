@@ -121,7 +121,7 @@ impl Phone {
     }
 
     /// Whether the server ends the connection before it answers anything, the right password at hand or not.
-    pub fn is_refused(mut self) -> bool {
+    pub fn hears_nothing(mut self) -> bool {
         let (aor, uri, call_id) = (self.aor(), format!("sip:{}", self.domain), self.unique("id"));
         let contact = format!("Contact: {}\r\n", self.contact());
         let request = self.request("REGISTER", &uri, &aor, &call_id, 1, &contact, "");

@@ -38,7 +38,15 @@ pub fn free_port() -> u16 {
 /// The program, without the variables of whoever runs the tests.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verbund"));
-    for variable in ["VERBUND_DATA", "VERBUND_LOG", "VERBUND_CA_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY", "XDG_DATA_HOME", "NO_COLOR"] {
+    for variable in [
+        "VERBUND_DATA",
+        "VERBUND_LOG",
+        "VERBUND_CA_PASSPHRASE_FILE",
+        "VERBUND_CA_PIN_FILE",
+        "CREDENTIALS_DIRECTORY",
+        "XDG_DATA_HOME",
+        "NO_COLOR",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -234,6 +234,26 @@ fn a_server_certificate_past_half_its_life_or_expired_is_replaced_at_start() {
 }
 
 #[test]
+fn what_ends_next_is_told_and_is_exit_code_1_once_it_should_have_been_replaced() {
+    let (_dir, data) = made();
+    for (age, code) in [(2 * 365 * DAY, 0), ((3 * 365 - 60) * DAY, 1)] {
+        replace_ca(&data, SystemTime::now() - age);
+        let server = Verbund::up(&data, &[]);
+        let due = server.try_command(&["cert", "due", "--json"]);
+        let said: serde_json::Value = serde_json::from_slice(&due.stdout).unwrap();
+        let issuing = said.as_array().unwrap().iter().find(|one| one["kind"] == "issuing-ca").unwrap();
+        assert_eq!((due.status.code(), issuing["urgency"] == "overdue"), (Some(code), code == 1), "{said}");
+        let table = server.try_command(&["cert", "due"]);
+        assert!(String::from_utf8(table.stdout).unwrap().starts_with("WHAT"));
+        assert_eq!(table.status.code(), Some(code));
+        if code == 1 {
+            server.wait_for_log("this was not replaced in time");
+        }
+        assert_eq!(server.stop().code(), Some(0));
+    }
+}
+
+#[test]
 fn a_young_server_certificate_is_kept_and_a_damaged_one_replaced() {
     let (_dir, data) = made();
     let old = fs::read(data.join("server/chain.pem")).unwrap();

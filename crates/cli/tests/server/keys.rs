@@ -91,6 +91,12 @@ fn keys_that_lie_open_are_encrypted_by_the_next_start() {
     for (name, before) in KEYS.iter().zip(&keys) {
         assert_eq!(open(&data, name).public(), before.public(), "{name} is the same key");
     }
+    // So are those of a CA that is to take over.
+    fs::create_dir(data.join("ca/spare")).unwrap();
+    secret(&key(&data, "spare/root"), keys[0].to_pem().unwrap().expose());
+    assert!(Verbund::up(&data, &[]).stop().success());
+    assert_eq!(open(&data, "spare/root").public(), keys[0].public());
+    assert!(!data.join("ca/ca-passphrase").exists());
     // An interruption leaves some of each: the next start goes on with the passphrase that is there.
     let passphrase = made(&data);
     secret(&key(&data, "users"), keys[2].to_pem().unwrap().expose());
@@ -148,7 +154,10 @@ fn the_passphrase_can_be_kept_elsewhere() {
     assert!(output.status.success() && said.contains("LoadCredentialEncrypted") && !said.contains("horse"), "{output:?}");
     assert!(!data.join("ca-passphrase").exists(), "what opens nothing any more is gone");
     assert!(refused(&data, &[]).contains("VERBUND_CA_PASSPHRASE_FILE"));
-    assert!(up_with(&new, &data).stop().success());
+    let server = up_with(&new, &data);
+    let who = server.json(&["audit", "list"]).to_string();
+    assert!(who.contains(r#""action":"ca-passphrase""#) && who.contains("administrator "), "{who}");
+    assert!(server.stop().success());
     // Interrupted, one key is left under the old one: doing it again finishes it.
     secret(&key(&data, "issuing"), &first);
     assert!(complaint(&change(with(&new), &dir.path().join("nothing"))).1.contains("nothing"));

@@ -6,14 +6,18 @@
 mod common;
 
 mod audit;
+mod backup;
 mod ceremony;
 mod commands;
 mod errors;
 mod keys;
 mod network;
 mod ocsp;
+mod refusals;
+mod rollover;
 mod separation;
 mod signals;
 mod starts;
+mod token;
 mod topology;
 mod users;

@@ -322,9 +322,14 @@ fn what_concerns_the_organisation_is_told_to_be_elsewhere_by_a_member() {
     assert!(said.contains("sip.verbund.test"), "{said}");
 }
 
-#[test]
-fn a_new_domain_is_in_every_certificate_without_a_restart() {
-    let network = Network::new();
+/// Which connections are open, by the numbers that are never used twice.
+fn flows(server: &Verbund) -> Vec<u64> {
+    let status = server.json(&["status"]);
+    status["connections"].as_array().unwrap().iter().map(|one| one["flow"].as_u64().unwrap()).collect()
+}
+
+/// Gives every server another certificate, by a domain that all of them have to prove from now on.
+fn publish_a_domain(network: &Network) {
     let text = network.authority.command(&["topology", "show"]);
     let old = "domains = [\"verbund.test\"]";
     assert!(text.contains(old), "{text}");
@@ -334,6 +339,39 @@ fn a_new_domain_is_in_every_certificate_without_a_restart() {
     let file = network.dir.path().join("next.toml");
     std::fs::write(&file, text).unwrap();
     network.authority.json(&["topology", "publish", file.to_str().unwrap()]);
+}
+
+#[test]
+fn certificates_are_replaced_and_no_connection_is_lost() {
+    let network = Network::new();
+    let (mut carla, mut alice) = (network.carla(), Phone::signed_in(&network.authority, "alice"));
+    wait_until("a link between the servers", || network.authority.json(&["status"])["links"][0]["state"] == "up");
+    let servers = [&network.authority, &network.second];
+    let (serials, before) = (servers.map(|server| server.certificate()["serial"].clone()), servers.map(flows));
+    publish_a_domain(&network);
+    for (server, old) in servers.iter().zip(&serials) {
+        wait_until("another certificate is shown", || server.certificate()["serial"] != *old);
+    }
+    // Old and new overlap: whoever connected by the old one stays, whoever comes now sees the new one.
+    for (server, before) in servers.iter().zip(&before) {
+        let now = flows(server);
+        assert!(!before.is_empty() && before.iter().all(|flow| now.contains(flow)), "{before:?} became {now:?}");
+    }
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let message = carla.next_request();
+            carla.answer(&message, "200 OK", "", "");
+        });
+        assert_eq!(alice.write("sip:carla@verbund.test", "still there?"), 200);
+        reading.join().unwrap();
+    });
+    Phone::signed_in(&network.authority, "bob");
+}
+
+#[test]
+fn a_new_domain_is_in_every_certificate_without_a_restart() {
+    let network = Network::new();
+    publish_a_domain(&network);
     for server in [&network.authority, &network.second] {
         wait_until("the certificate has the new domain", || server.certificate()["names"].to_string().contains("\"voice.verbund.test\""));
     }

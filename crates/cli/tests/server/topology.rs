@@ -139,6 +139,7 @@ fn a_topology_may_come_through_standard_input_and_is_not_read_without_end() {
     assert_eq!(piped(&authority.server, &["topology", "plan", "-"], good.as_bytes()).status.code(), Some(0));
     let picture = piped(&authority.server, &["topology", "graph", "-"], good.as_bytes());
     assert!(String::from_utf8(picture.stdout).unwrap().contains("<svg"));
+    assert!(authority.server.json(&["topology", "graph"])["svg"].as_str().unwrap().contains("<svg"));
     assert_eq!(piped(&authority.server, &["topology", "publish", "-"], good.as_bytes()).status.code(), Some(0));
     assert_eq!(authority.server.json(&["topology", "show"])["document"], good.as_str());
     // A file without an end.

@@ -93,7 +93,11 @@ pub enum AuthorityFault {
 
 impl From<rcgen::Error> for AuthorityFault {
     fn from(error: rcgen::Error) -> Self {
-        Self::NotIssued(error.to_string())
+        match error {
+            // A token that is gone; the library only knows that the key is not its own.
+            rcgen::Error::RemoteKeyError => Self::Key(KeyFault::NotSigned),
+            error => Self::NotIssued(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod cast;
+mod certificates;
 mod director;
 mod failover;
 mod forgeries;

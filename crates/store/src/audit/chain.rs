@@ -136,6 +136,8 @@ pub enum BreakKind {
     Unrecorded,
     /// It is not the one that was signed, or that was noted elsewhere.
     Replaced,
+    /// It is said to be signed, and nobody who may has signed it. Found by those who know whose signature counts.
+    Unsigned,
 }
 
 impl fmt::Display for Break {
@@ -147,6 +149,7 @@ impl fmt::Display for Break {
             BreakKind::Missing => write!(f, "link {number} is missing, later ones are there"),
             BreakKind::Truncated => write!(f, "link {number} is missing at the end: links were cut off"),
             BreakKind::Unrecorded => write!(f, "link {number} is beyond the recorded end: it was not written by verbund"),
+            BreakKind::Unsigned => write!(f, "link {number} is said to be signed, and the signature is not the authority's"),
             BreakKind::Replaced => write!(f, "link {number} is another one than was signed or noted: the log was written anew"),
         }
     }

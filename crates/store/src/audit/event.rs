@@ -152,10 +152,36 @@ pub enum Event {
         /// Which.
         server: String,
     },
+    /// A replacement of the CA began, came a step further, was given up or ended.
+    CaReplacement {
+        /// What is replaced: the root with all below it, or the issuing CAs.
+        what: String,
+        /// SHA-256 of what goes, in hexadecimal.
+        old: String,
+        /// SHA-256 of what comes, in hexadecimal.
+        new: String,
+        /// How far it has come.
+        phase: String,
+        /// Members that were not waited for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_behind: Vec<String>,
+    },
     /// This state came out of a backup.
     Restored {
         /// When the backup was made, in seconds since 1970.
         made_at: u64,
+    },
+    /// A backup was written.
+    BackedUp {
+        /// SHA-256 of the file in hexadecimal.
+        sha256: String,
+    },
+    /// What members held was taken up after a restore; from here on this authority signs for others again.
+    CaughtUp {
+        /// Who showed what they hold.
+        shown: Vec<String>,
+        /// Who did not, and has to join anew.
+        missing: Vec<String>,
     },
     /// Anything else that an administrator did.
     AdminAction {

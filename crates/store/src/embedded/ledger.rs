@@ -110,6 +110,30 @@ impl IssuanceLedger for Embedded {
         .await
     }
 
+    async fn standing_below(&self, issuer: &str, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
+        let (issuer, now, limit) = (issuer.to_owned(), seconds(now)?, rows(limit));
+        self.read(move |connection| {
+            let which = "issuer = ?1 AND not_after >= ?2 AND serial NOT IN (SELECT serial FROM revocation)
+                         ORDER BY not_after, serial LIMIT ?3";
+            select(connection, which, (&issuer, now, limit))
+        })
+        .await
+    }
+
+    async fn last_end_below(&self, issuer: &str) -> Result<Option<SystemTime>> {
+        let issuer = issuer.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT max(not_after) FROM certificate WHERE issuer = ?1";
+            let last: Option<i64> = connection.prepare_cached(sql)?.query_row((&issuer,), |row| row.get(0))?;
+            last.map(time).transpose()
+        })
+        .await
+    }
+
+    async fn authorities(&self) -> Result<Vec<Issued>> {
+        self.read(|connection| select(connection, "role IN ('root', 'issuing', 'users-ca') ORDER BY not_after, serial", [])).await
+    }
+
     async fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> Result<Vec<Issued>> {
         let (now, before, limit) = (seconds(now)?, seconds(before)?, rows(limit));
         self.read(move |connection| {
@@ -126,12 +150,25 @@ impl IssuanceLedger for Embedded {
                 return Ok(Revoked { revision, is_new: false });
             }
             let issued = numbered(connection, &serial)?.ok_or_else(|| Error::NoSuchCertificate(serial.clone()))?;
-            let revision = next_revision(connection)?;
-            let sql = format!("INSERT INTO revocation({REVOCATION}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
-            let row = (serial.as_bytes(), &issued.issuer, reason.code(), at, seconds(issued.not_after)?, revision.0);
-            connection.prepare_cached(&sql)?.execute(row)?;
-            audit::write(connection, &actor, at, &revoke_event(&issued, reason))?;
+            let (serial, issuer, not_after) = (serial.clone(), issued.issuer.clone(), issued.not_after);
+            let revocation = Revocation { serial, issuer, revoked_at: time(at)?, reason, not_after };
+            let revision = enter(connection, &revocation)?;
+            audit::write(connection, &actor, at, &revoke_event(&revocation, issued.names))?;
             Ok(Revoked { revision, is_new: true })
+        })
+        .await
+    }
+
+    async fn adopt_revocation(&self, revocation: &Revocation, now: SystemTime) -> Result<bool> {
+        let (revocation, at, actor) = (revocation.clone(), seconds(now)?, self.actor.clone());
+        self.write(move |connection| {
+            if revoked_in(connection, &revocation.serial)?.is_some() {
+                return Ok(false);
+            }
+            let issued = numbered(connection, &revocation.serial)?;
+            enter(connection, &revocation)?;
+            audit::write(connection, &actor, at, &revoke_event(&revocation, issued.map(|issued| issued.names).unwrap_or_default()))?;
+            Ok(true)
         })
         .await
     }
@@ -164,13 +201,18 @@ fn issue_event(issued: &Issued, not_after: i64) -> Event {
     }
 }
 
-fn revoke_event(issued: &Issued, reason: Reason) -> Event {
-    Event::Revoked {
-        serial: issued.serial.to_string(),
-        names: issued.names.clone(),
-        issuer: issued.issuer.clone(),
-        reason: reason.to_string(),
-    }
+fn revoke_event(revocation: &Revocation, names: Vec<String>) -> Event {
+    let (serial, reason) = (revocation.serial.to_string(), revocation.reason.to_string());
+    Event::Revoked { serial, names, issuer: revocation.issuer.clone(), reason }
+}
+
+fn enter(connection: &Connection, revocation: &Revocation) -> Done<Revision> {
+    let Revocation { serial, issuer, reason, revoked_at, not_after } = revocation;
+    let revision = next_revision(connection)?;
+    let sql = format!("INSERT INTO revocation({REVOCATION}, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+    let row = (serial.as_bytes(), issuer, reason.code(), seconds(*revoked_at)?, seconds(*not_after)?, revision.0);
+    connection.prepare_cached(&sql)?.execute(row)?;
+    Ok(revision)
 }
 
 fn exists(connection: &Connection, serial: &Serial) -> Done<bool> {

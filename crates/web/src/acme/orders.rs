@@ -99,7 +99,7 @@ impl Orders {
     pub(super) fn begin(&self, id: &str, account: &AccountId, now: SystemTime) -> Result<Order, Problem> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         owned(all.get(id), account, now)?;
-        let order = all.get_mut(id).ok_or_else(Problem::not_found)?;
+        let order = all.get_mut(id).ok_or_else(Problem::no_order)?;
         match order.state {
             State::Ready => {
                 order.state = State::Processing;
@@ -121,7 +121,7 @@ impl Orders {
 }
 
 fn owned<'a>(order: Option<&'a Order>, account: &AccountId, now: SystemTime) -> Result<&'a Order, Problem> {
-    let order = order.filter(|order| now < order.expires()).ok_or_else(Problem::not_found)?;
+    let order = order.filter(|order| now < order.expires()).ok_or_else(Problem::no_order)?;
     if order.account == *account { Ok(order) } else { Err(Problem::unauthorized("this order is another account's")) }
 }
 

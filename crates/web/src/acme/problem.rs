@@ -23,6 +23,8 @@ pub(super) enum Kind {
     ExternalAccountRequired,
     InvalidProfile,
     Malformed,
+    /// 404, in the words that clients know for a request that cannot be done.
+    OrderGone,
     OrderNotReady,
     RateLimited,
     RejectedIdentifier,
@@ -45,7 +47,7 @@ impl Kind {
             Self::BadSignatureAlgorithm => "badSignatureAlgorithm",
             Self::ExternalAccountRequired => "externalAccountRequired",
             Self::InvalidProfile => "invalidProfile",
-            Self::Malformed => "malformed",
+            Self::Malformed | Self::OrderGone => "malformed",
             Self::OrderNotReady => "orderNotReady",
             Self::RateLimited => "rateLimited",
             Self::RejectedIdentifier => "rejectedIdentifier",
@@ -61,6 +63,7 @@ impl Kind {
             Self::ExternalAccountRequired | Self::OrderNotReady | Self::RejectedIdentifier | Self::Unauthorized => StatusCode::FORBIDDEN,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::ServerInternal => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OrderGone => StatusCode::NOT_FOUND,
             Self::Other(status) => status,
             Self::AccountDoesNotExist
             | Self::AlreadyRevoked
@@ -102,6 +105,14 @@ impl Problem {
 
     pub(super) fn not_found() -> Self {
         Self::new(Kind::Other(StatusCode::NOT_FOUND), "there is no such thing here")
+    }
+
+    /// An order that never was, or is no more. Clients make another by themselves, at their next run.
+    pub(super) fn no_order() -> Self {
+        Self::new(
+            Kind::OrderGone,
+            "there is no such order here: one lives an hour, and not over a restart of the authority; make a new order",
+        )
     }
 
     pub(super) fn rate_limited(wait: Duration) -> Self {

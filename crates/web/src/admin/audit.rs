@@ -39,3 +39,18 @@ pub struct AuditVerdict {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
+
+/// A backup that was written.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupNote {
+    /// SHA-256 of the file in hexadecimal.
+    pub sha256: String,
+}
+
+/// Whom an authority that was put back from a backup no longer waits for.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LeftBehind {
+    /// Servers that have not shown what they hold, and have to join anew.
+    pub left_behind: Vec<String>,
+}

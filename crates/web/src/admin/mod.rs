@@ -4,24 +4,29 @@
 //! is done is left to the [`Admin`] behind it. [`serve`] is the server's side, [`Client`] the command's.
 
 mod audit;
+mod caller;
 mod client;
 mod password;
 mod problem;
 mod records;
+mod replacement;
 mod routes;
 mod socket;
 
 use pki::Fqdn;
 use registrar::UserName;
 
-pub use audit::{AuditLink, AuditVerdict, Noted};
+pub use audit::{AuditLink, AuditVerdict, BackupNote, LeftBehind, Noted};
+pub(crate) use caller::{as_caller, for_caller};
+pub use caller::{caller, local_user};
 pub use client::{Client, ClientError};
 pub use password::Password;
 pub use problem::Problem;
 pub use records::{
-    Added, Certificate, Chain, Connection, Created, Decision, Document, Judgement, Member, Moved, NewHome, NewPassword, NewServer, NewUser,
-    PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
+    Added, Certificate, Chain, Connection, Created, Decision, Document, Expiry, Judgement, Member, Moved, NewHome, NewPassword, NewServer,
+    NewUser, PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
 };
+pub use replacement::{CaReplacement, CaRequest, NewReplacement, SignedCa};
 pub use socket::{SOCKET, Socket, SocketError, serve};
 
 use crate::Answer;
@@ -96,14 +101,49 @@ pub trait Organisation: Send + Sync {
     /// Every certificate that counts now or later, the first to end first.
     fn ledger(&self, limit: usize) -> Answer<'_, Result<Vec<Certificate>, Problem>>;
 
+    /// Everything in the organisation that ends, the first to end first.
+    fn expiries(&self) -> Answer<'_, Result<Vec<Expiry>, Problem>>;
+
     /// Issues a server's certificate for a request (PKCS#10 in PEM): names come from the topology.
     fn sign(&self, server: Fqdn, request: String) -> Answer<'_, Result<Chain, Problem>>;
+
+    /// Ends the waiting of an authority that was put back from a backup for members that have not shown what they hold.
+    fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {
+        Box::pin(async { Err(nothing_to_go_on_with()) })
+    }
+
+    /// Enters into the audit log that a backup was written, and signs the end of the log.
+    fn backed_up(&self, sha256: String) -> Answer<'_, Result<(), Problem>> {
+        let _ = sha256;
+        Box::pin(async { Err(no_audit_log()) })
+    }
 
     /// Gives a user another home; 404 when there is no such user or pool.
     fn move_user(&self, user: UserName, pool: Fqdn) -> Answer<'_, Result<Moved, Problem>>;
 
     /// Issues a certificate for a user's sign-in, for a request (PKCS#10 in PEM): the name is the user's.
     fn sign_user(&self, user: UserName, request: String) -> Answer<'_, Result<Chain, Problem>>;
+    /// Begins to replace the root or the issuing CAs; 409 while that is under way already.
+    fn replace_ca(&self, new: NewReplacement) -> Answer<'_, Result<CaReplacement, Problem>> {
+        let _ = new;
+        Box::pin(async { Err(no_replacement()) })
+    }
+
+    /// Makes the keys of new issuing CAs, and what an offline root has to sign for them.
+    fn request_ca(&self, new: NewReplacement) -> Answer<'_, Result<Vec<CaRequest>, Problem>> {
+        let _ = new;
+        Box::pin(async { Err(no_replacement()) })
+    }
+
+    /// How far a replacement has come, and what it waits for; nothing while none is under way.
+    fn ca_replacement(&self) -> Answer<'_, Result<Option<CaReplacement>, Problem>> {
+        Box::pin(async { Err(no_replacement()) })
+    }
+
+    /// Gives a replacement up, as long as nobody was switched.
+    fn give_up_ca_replacement(&self) -> Answer<'_, Result<(), Problem>> {
+        Box::pin(async { Err(no_replacement()) })
+    }
 
     /// The newest links of the audit log first; at most `limit`.
     fn audit(&self, limit: usize) -> Answer<'_, Result<Vec<AuditLink>, Problem>> {
@@ -117,6 +157,15 @@ pub trait Organisation: Send + Sync {
         let _ = noted;
         Box::pin(async { Err(no_audit_log()) })
     }
+}
+
+fn no_replacement() -> Problem {
+    Problem::not_found("the CA is not replaced here", "ask the authority")
+}
+
+/// See [`Organisation::go_on`].
+fn nothing_to_go_on_with() -> Problem {
+    Problem::not_found("this server waits for nobody", "ask the authority")
 }
 
 fn no_audit_log() -> Problem {

@@ -160,6 +160,28 @@ pub struct Certificate {
     pub fingerprint: String,
 }
 
+/// Something in the organisation that ends.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Expiry {
+    /// `root`, `issuing-ca`, `document-signer`, `server`, `revocation-list`, `bundle` or `topology`.
+    pub kind: String,
+    /// Whose, or which.
+    pub name: String,
+    /// When it ends; empty where there is none.
+    pub ends: String,
+    /// Whole days until then, negative when that is past; `null` where there is none.
+    pub days_left: Option<i64>,
+    /// `fine`, `absent`, `due`, `overdue` or `ended`; the last two are alarms.
+    pub urgency: String,
+}
+
+impl Expiry {
+    /// Whether somebody has to do something.
+    pub fn is_alarm(&self) -> bool {
+        !matches!(self.urgency.as_str(), "fine" | "absent" | "due")
+    }
+}
+
 /// A verdict on who may connect.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Decision {

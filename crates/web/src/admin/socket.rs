@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream, unix::UCred};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Admin, routes};
+use super::{Admin, for_caller, routes};
 use crate::Limits;
 use crate::connection::{self, Protocol, Stop};
 use crate::gate::{Caller, Ties};
@@ -190,30 +190,28 @@ async fn accept(socket: &Socket, router: &Router, limits: Limits, stop: &Stop, c
             }
         };
         while connections.try_join_next().is_some() {}
-        if !admits(&stream, socket.owner) {
-            continue;
-        }
+        let Some(peer) = admitted(&stream, socket.owner) else { continue };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
             let caller = Caller { peer: None, source: None, ties: Ties::new() };
-            connection::serve(stream, Protocol::Http1, router, caller, &limits, stop).await;
+            for_caller(&peer, connection::serve(stream, Protocol::Http1, router, caller, &limits, stop)).await;
             drop(place);
         });
     }
 }
 
 /// Only processes of the owner and of root are heard; the kernel says whose the other one is (`SO_PEERCRED`).
-fn admits(stream: &UnixStream, owner: u32) -> bool {
+fn admitted(stream: &UnixStream, owner: u32) -> Option<UCred> {
     match stream.peer_cred() {
-        Ok(peer) if may_speak(peer.uid(), owner) => true,
+        Ok(peer) if may_speak(peer.uid(), owner) => Some(peer),
         Ok(peer) => {
             tracing::warn!(uid = peer.uid(), owner, "admin connection of another user closed");
-            false
+            None
         }
         Err(error) => {
             tracing::warn!(%error, "admin connection of an unknown user closed");
-            false
+            None
         }
     }
 }

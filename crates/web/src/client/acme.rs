@@ -69,13 +69,32 @@ pub async fn enrol(target: &Target, kid: &str, key_text: &str, server: &Fqdn, cs
 /// The account's text is unusable, the authority cannot be reached or refuses, or it takes too long.
 pub async fn renew(target: &Target, account: &str, server: &Fqdn, csr_der: &[u8]) -> Result<String, AcmeFault> {
     // What the parser says may quote the text, and the text is a secret.
-    let credentials: AccountCredentials = serde_json::from_str(account).map_err(|_| AcmeFault::BadAccount)?;
+    let account = at_this_port(target, account);
+    let credentials: AccountCredentials = serde_json::from_str(&account).map_err(|_| AcmeFault::BadAccount)?;
     let work = async {
         let builder = Account::builder_with_http(Box::new(Http(target.clone())));
         let account = builder.from_credentials(credentials).await.context(target)?;
         certificate(target, &account, server, csr_der).await
     };
     in_time(target, work).await
+}
+
+/// An account is named by a URL, with the port at which the authority was when it was made (RFC 8555 §7.1.2). The authority may have
+/// moved since: the same server is known by its name, and the URLs lead to where it is called now.
+fn at_this_port(target: &Target, account: &str) -> Zeroizing<String> {
+    let (of_server, here) = (format!("https://{}", target.name), http::base(target));
+    // With room for longer ports, so that the text is never moved and leaves no copy.
+    let mut moved = Zeroizing::new(String::with_capacity(account.len() + CREDENTIALS_BYTES));
+    let mut rest = account;
+    while let Some((before, after)) = rest.split_once(&of_server) {
+        let path = after.trim_start_matches(|character: char| character == ':' || character.is_ascii_digit());
+        moved.push_str(before);
+        // Of a name that only begins like the server's nothing is changed.
+        moved.push_str(if path.starts_with('/') { &here } else { &of_server });
+        rest = if path.starts_with('/') { path } else { after };
+    }
+    moved.push_str(rest);
+    moved
 }
 
 async fn in_time<T>(target: &Target, work: impl Future<Output = Result<T, AcmeFault>>) -> Result<T, AcmeFault> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{ACK_PATH, FEED_PATH, HEARTBEAT_EVERY, HELLO_PATH, Held, Hello, InForce, SILENCE_MAX, Update};
+use super::{ACK_PATH, FEED_PATH, HEARTBEAT_EVERY, HELLO_PATH, Held, Hello, InForce, SHOW_PATH, SILENCE_MAX, Shown, Update};
 use crate::client::{CallError, Target};
 
 /// The longest line of the feed: one revocation list of the largest size allowed, in base64, and what stands around it.
@@ -113,6 +113,14 @@ impl ControlClient {
     /// The authority refuses, or is gone.
     pub async fn ack(&self, in_force: &InForce) -> Result<(), ControlError> {
         self.post(ACK_PATH, in_force).await
+    }
+
+    /// Shows what we hold, as the authority asked for ([`Update::Show`]).
+    ///
+    /// # Errors
+    /// The authority refuses, or is gone.
+    pub async fn show(&self, shown: &Shown) -> Result<(), ControlError> {
+        self.post(SHOW_PATH, shown).await
     }
 
     /// Asks for all that we lack and every change from now on.

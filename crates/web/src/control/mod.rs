@@ -19,7 +19,7 @@ use pki::Fqdn;
 use tokio::sync::mpsc;
 
 pub use client::{ControlClient, ControlError, Feed, LINE_BYTES_MAX};
-pub use records::{CredentialRecord, Held, Hello, InForce, ListInForce, MemberListeners, RefusedDocument, Update, UserRecord};
+pub use records::{CredentialRecord, Held, Hello, InForce, ListInForce, MemberListeners, RefusedDocument, Shown, Update, UserRecord};
 pub(crate) use routes::router;
 
 use crate::Answer;
@@ -32,6 +32,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(16);
 const HELLO_PATH: &str = "/control/v1/hello";
 const FEED_PATH: &str = "/control/v1/feed";
 const ACK_PATH: &str = "/control/v1/ack";
+const SHOW_PATH: &str = "/control/v1/holdings";
 
 /// Why a member's request is not done.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -59,4 +60,17 @@ pub trait Control: Send + Sync + 'static {
 
     /// A member says what is in force there; repeated as its heartbeat.
     fn ack<'a>(&'a self, peer: &'a Fqdn, in_force: InForce) -> Answer<'a, Result<(), ControlFault>>;
+
+    /// Whether this member was asked to show what it holds ([`Update::Show`]) and has not yet; asking here uses that up, so
+    /// nobody sends as much unasked, or twice.
+    fn expects(&self, peer: &Fqdn) -> bool {
+        let _ = peer;
+        false
+    }
+
+    /// A member shows what it holds. Carried through, as a hello is.
+    fn show(self: Arc<Self>, peer: Fqdn, shown: Shown) -> Answer<'static, Result<(), ControlFault>> {
+        let _ = (peer, shown);
+        Box::pin(async { Err(ControlFault::Contradiction("nothing was asked for".into())) })
+    }
 }

@@ -65,6 +65,8 @@ pub struct InForce {
     pub not_after: String,
     /// How many open connections the latest change cut.
     pub cut: u64,
+    /// How many links with other servers are open on which a certificate was shown that has been replaced since.
+    pub outdated_links: u64,
 }
 
 /// A document that a member did not take; the last good one stays in force there.
@@ -127,6 +129,8 @@ pub enum Update {
     },
     /// The member's certificate is to be renewed now (the topology gives it other names, or its issuer ends).
     Renew,
+    /// The authority was put back from a backup, or fears that it was: the member is asked to show what it holds ([`Shown`]).
+    Show,
     /// Nothing new; the authority is there.
     Heartbeat,
     /// Something that a newer authority says: passed over.
@@ -142,9 +146,24 @@ impl Update {
             Self::Bundle { .. } => Some("bundle"),
             Self::RevocationLists { .. } => Some("revocation lists"),
             Self::Users { .. } => Some("users"),
-            Self::Renew | Self::Heartbeat | Self::Unknown => None,
+            Self::Renew | Self::Show | Self::Heartbeat | Self::Unknown => None,
         }
     }
+}
+
+/// What a member holds, as it was signed: proof of what the authority published, for one that has forgotten it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Shown {
+    /// The topology (JWS compact).
+    pub topology: String,
+    /// The trust bundle (JWS compact).
+    pub bundle: String,
+    /// The revocation lists (DER).
+    #[serde(with = "der_list")]
+    pub lists: Vec<Vec<u8>>,
+    /// The certificates of this server, the newest first (DER): the ledger may have forgotten them.
+    #[serde(with = "der_list")]
+    pub certificates: Vec<Vec<u8>>,
 }
 
 /// A user as the servers of the organisation know it.
@@ -233,6 +252,7 @@ mod tests {
     #[test]
     fn a_line_is_read_as_it_was_written() {
         check(&Update::Heartbeat, r#"{"kind":"heartbeat"}"#);
+        check(&Update::Show, r#"{"kind":"show"}"#);
         check(&Update::Topology { document: "a.b.c".into() }, r#"{"kind":"topology","document":"a.b.c"}"#);
         check(&Update::RevocationLists { lists: vec![vec![0x30, 0]] }, r#"{"kind":"revocation-lists","lists":["MAA="]}"#);
     }

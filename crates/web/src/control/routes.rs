@@ -12,7 +12,7 @@ use pki::Fqdn;
 use serde::de::DeserializeOwned;
 
 use super::feeds::Feeds;
-use super::{ACK_PATH, Control, ControlFault, FEED_PATH, HELLO_PATH, Held};
+use super::{ACK_PATH, Control, ControlFault, FEED_PATH, HELLO_PATH, Held, SHOW_PATH};
 use crate::Limits;
 use crate::connection;
 use crate::gate::Caller;
@@ -20,6 +20,8 @@ use crate::pages::refusal;
 
 /// The longest thing a member says.
 const WORDS_BYTES_MAX: usize = 64 * 1024;
+/// All that a member holds: two documents and the lists, the largest there may be, in base64.
+const SHOWN_BYTES_MAX: usize = 32 << 20;
 
 #[derive(Clone)]
 struct Channel {
@@ -29,7 +31,12 @@ struct Channel {
 
 pub(crate) fn router(control: Arc<dyn Control>, limits: Limits) -> Router {
     let channel = Channel { control, feeds: Feeds::new(limits.feeds_per_member_max) };
-    Router::new().route(HELLO_PATH, post(hello)).route(FEED_PATH, get(feed)).route(ACK_PATH, post(ack)).with_state(channel)
+    Router::new()
+        .route(HELLO_PATH, post(hello))
+        .route(FEED_PATH, get(feed))
+        .route(ACK_PATH, post(ack))
+        .route(SHOW_PATH, post(show))
+        .with_state(channel)
 }
 
 /// Why a request is not done.
@@ -61,15 +68,25 @@ fn stranger() -> Refused {
 
 async fn hello(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
     let (peer, source) = caller.member_at().map(|(peer, source)| (peer.clone(), source)).ok_or_else(stranger)?;
-    let hello = read(request).await?;
+    let hello = read(request, WORDS_BYTES_MAX).await?;
     Arc::clone(&channel.control).hello(peer.clone(), source, hello).await.map_err(|fault| answer(&peer, &fault))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn ack(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
     let peer = member(&caller)?;
-    let in_force = read(request).await?;
+    let in_force = read(request, WORDS_BYTES_MAX).await?;
     channel.control.ack(&peer, in_force).await.map_err(|fault| answer(&peer, &fault))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn show(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
+    let peer = member(&caller)?;
+    if !channel.control.expects(&peer) {
+        return Err(Refused::new(StatusCode::CONFLICT, "nobody asked for what you hold"));
+    }
+    let shown = read(request, SHOWN_BYTES_MAX).await?;
+    Arc::clone(&channel.control).show(peer.clone(), shown).await.map_err(|fault| answer(&peer, &fault))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -94,8 +111,8 @@ fn answer(peer: &Fqdn, fault: &ControlFault) -> Refused {
     Refused::new(status, fault.to_string())
 }
 
-async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
-    let body = connection::body(request, WORDS_BYTES_MAX).await;
+async fn read<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, Refused> {
+    let body = connection::body(request, bytes_max).await;
     let body = body.map_err(|_| Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "this is too long, or broke off"))?;
     serde_json::from_slice(&body)
         .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("this is not what is wanted here: {error}")))

@@ -255,8 +255,27 @@ impl Lab {
         Arc::new(Shelf { root_pem: self.root_pem(), issuing: vec![self.authority.issuing().clone()], list })
     }
 
+    /// The authority once more where it was: what it keeps on disk is there, what it had in memory is gone.
+    pub(crate) async fn restart_authority(&self, server: Server) -> Server {
+        let address = server.address;
+        server.end().await;
+        let (enrolment, control) = (self.office.clone(), self.channel.clone());
+        let desk = |port| Some(Desk { name: Fqdn::parse(NAME).unwrap(), port, enrolment, control });
+        self.serve_at(address, Limits::HTTPS, self.shelf(), desk).await
+    }
+
     async fn serve_with(&self, limits: Limits, published: Arc<dyn Published>, desk: impl FnOnce(u16) -> Option<Desk>) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.serve_at(([127, 0, 0, 1], 0).into(), limits, published, desk).await
+    }
+
+    async fn serve_at(
+        &self,
+        address: SocketAddr,
+        limits: Limits,
+        published: Arc<dyn Published>,
+        desk: impl FnOnce(u16) -> Option<Desk>,
+    ) -> Server {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let core = Arc::new(Core { answers: AtomicBool::new(true), hangs: AtomicBool::new(false) });
         let about = About { domain: "verbund.test".into(), server_name: NAME.into(), sip: "sip.verbund.test:5061".into() };
