@@ -131,7 +131,7 @@ pub enum Fault {
     /// Nobody takes in a longer one.
     #[error(
         "the revocation list of {issuer} is full: {entries} certificates would be in it, and of {} bytes at the most members take it; \
-         replace the issuing CA, the list of the new one is empty",
+         replace the issuing CAs (verbund ca issuing renew), the lists of the new ones are empty",
         pki::REVOCATION_LIST_BYTES_MAX
     )]
     ListFull {

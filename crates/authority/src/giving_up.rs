@@ -83,8 +83,8 @@ impl Authority {
     async fn check_may_give_up(&self, certificate: &Issued, owner: &Fqdn, reason: Reason) -> Outcome<()> {
         if !self.room_of(certificate).await?.is_for(reason) {
             let reason = format!(
-                "the revocation list of {} is too full for what members give up, and {owner} gives up {} ({reason}): replace the issuing CA, \
-                 and revoke it by hand (verbund cert revoke {}) if somebody else has its key",
+                "the revocation list of {} is too full for what members give up, and {owner} gives up {} ({reason}): replace the issuing CAs \
+                 (verbund ca issuing renew), and revoke it by hand (verbund cert revoke {}) if somebody else has its key",
                 certificate.issuer, certificate.serial, certificate.serial
             );
             return Err(Fault::Unavailable { reason });
@@ -123,8 +123,8 @@ impl Authority {
             }
             let issuer = pki::facts(lister.certificate).map(|facts| facts.subject).unwrap_or_default();
             alarms.push(format!(
-                "the revocation list of {issuer} has {} of {REVOCATION_LIST_BYTES_MAX} bytes: replace the issuing CA before it is full, the \
-                 list of the new one is empty",
+                "the revocation list of {issuer} has {} of {REVOCATION_LIST_BYTES_MAX} bytes: replace the issuing CAs before it is full \
+                 (verbund ca issuing renew), the lists of the new ones are empty",
                 list.der.len()
             ));
         }

@@ -85,7 +85,7 @@ async fn an_administrator_is_told_in_good_time_that_a_list_fills_up() {
     // Nothing failed yet.
     assert_eq!(world.authority.freshen(SystemTime::now()).await, Vec::<String>::new());
     assert!(
-        matches!(&world.authority.troubles()[..], [alarm] if alarm.contains("replace the issuing CA")),
+        matches!(&world.authority.troubles()[..], [alarm] if alarm.contains("verbund ca issuing renew")),
         "{:?}",
         world.authority.troubles()
     );
