@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use pki::{CertificateDer, CertificateRequest, Fingerprint, Fqdn};
+use pki::{CertificateDer, CertificateRequest, Fqdn};
 use store::{Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount};
 use web::{
     Answer,
@@ -21,12 +21,13 @@ use web::{
 
 use crate::{
     Authority,
+    keys::second_key,
     publish::Change,
     revoke::{Holder, STANDING_MAX},
 };
 
 /// On whose word a certificate was issued, as the ledger has it: a ticket, or an account.
-const TICKET: &str = "ticket ";
+pub(crate) const TICKET: &str = "ticket ";
 const ACCOUNT: &str = "account ";
 
 const DAY: Duration = Duration::from_hours(24);
@@ -135,7 +136,9 @@ impl Authority {
         if let Applicant::Member(member) = applicant {
             self.check_not_revoked(member).await?;
         }
-        self.check_first_key(&standing, &request).await?;
+        if let Some(ticket) = standing.ticket.as_ref().filter(|_| standing.by.starts_with(TICKET)) {
+            self.check_first_key(ticket, request.key()).await?;
+        }
         self.check_day(&standing, SystemTime::now()).await?;
         let asked = Asked { by: Some(standing.by), request_sha256: Some(*request.fingerprint().as_bytes()) };
         let actor = Actor::Member(standing.member.clone());
@@ -168,27 +171,10 @@ impl Authority {
     }
 
     /// What was issued to a server from then on, revoked or not, the oldest first.
-    async fn issued_since(&self, server: &Fqdn, since: SystemTime) -> Outcome<Vec<store::Issued>> {
+    pub(crate) async fn issued_since(&self, server: &Fqdn, since: SystemTime) -> Outcome<Vec<store::Issued>> {
         // Validity begins a little before the issuing; what is too old is no harm.
         let since = since - pki::BACKDATE - Duration::from_secs(1);
         self.store.issued_to(server.as_str(), since, ISSUED_LOOKED_AT_MAX).await.map_err(unavailable)
-    }
-
-    /// A ticket is tied to the first key that comes with it: were it copied, two would hold a certificate of the same server, and
-    /// nobody would notice (row N33). Fetched again is what the first one lost on its way.
-    async fn check_first_key(&self, standing: &Standing, request: &CertificateRequest) -> Outcome<()> {
-        let Some(ticket) = standing.ticket.as_ref().filter(|_| standing.by.starts_with(TICKET)) else { return Ok(()) };
-        let first = self.first_certificate(ticket).await?.and_then(|first| pki::facts(&first.der.into()));
-        let is_another = first.is_some_and(|first| first.public_key_fingerprint() != Fingerprint::of(request.key().as_der()));
-        let has_account = self.store.accounts_of(&ticket.server).await.map_err(unavailable)?.iter().any(|one| one.kid == ticket.kid);
-        if is_another || has_account { Err(second_key(ticket)) } else { Ok(()) }
-    }
-
-    /// The first certificate that was issued for a ticket itself.
-    async fn first_certificate(&self, ticket: &KeptTicket) -> Outcome<Option<store::Issued>> {
-        let by = format!("{TICKET}{}", ticket.kid);
-        let issued = self.issued_since(&ticket.server, ticket.opened_at).await?;
-        Ok(issued.into_iter().find(|issued| issued.asked.by.as_ref() == Some(&by)))
     }
 
     pub(crate) async fn check_room(&self, holder: &Holder, name: &str, now: SystemTime) -> Result<(), crate::Fault> {
@@ -327,11 +313,6 @@ struct Standing {
     by: String,
     /// The ticket that is shown, or that the account was opened with, whatever became of it.
     ticket: Option<KeptTicket>,
-}
-
-fn second_key(ticket: &KeptTicket) -> Fault {
-    tracing::warn!(server = %ticket.server, ticket = ticket.kid, "a ticket came with a second key: if nobody tried again, somebody has copied it");
-    Fault::TicketOfAnotherKey
 }
 
 impl Enrolment for Authority {

@@ -1,4 +1,5 @@
-//! Which keys are certified: under every protocol the same, and also for a request that an administrator carried here.
+//! Which keys are certified: under every protocol the same, and also for a request that an administrator carried here; and which
+//! one is the first that comes with a ticket.
 
 use std::{
     collections::HashSet,
@@ -6,10 +7,14 @@ use std::{
 };
 
 use pki::{Fingerprint, PublicKey};
-use store::{Enrolments as _, IssuanceLedger as _, Revision};
+use store::{Enrolment, Enrolments as _, IssuanceLedger as _, Revision};
 use web::jose::AccountKey;
 
-use crate::{Authority, Fault, publish::Change};
+use crate::{
+    Authority, Fault,
+    enrolment::{Outcome, TICKET, unavailable},
+    publish::Change,
+};
 
 /// The keys of certificates that were taken back, as far as they were read out of the ledger.
 pub(crate) struct TakenBack(Mutex<(HashSet<Fingerprint>, Revision)>);
@@ -56,4 +61,25 @@ impl Authority {
         known.1 = known.1.max(seen);
         Ok(known.0.contains(key))
     }
+
+    /// A ticket is tied to the first key that comes with it: were it copied, two would hold a certificate of the same server, and
+    /// nobody would notice (row N33). Fetched again is what the first one lost on its way.
+    pub(crate) async fn check_first_key(&self, ticket: &Enrolment, key: &PublicKey) -> Outcome<()> {
+        let first = self.first_certificate(ticket).await?.and_then(|first| pki::facts(&first.der.into()));
+        let is_another = first.is_some_and(|first| first.public_key_fingerprint() != Fingerprint::of(key.as_der()));
+        let has_account = self.store.accounts_of(&ticket.server).await.map_err(unavailable)?.iter().any(|one| one.kid == ticket.kid);
+        if is_another || has_account { Err(second_key(ticket)) } else { Ok(()) }
+    }
+
+    /// The first certificate that was issued for a ticket itself.
+    pub(crate) async fn first_certificate(&self, ticket: &Enrolment) -> Outcome<Option<store::Issued>> {
+        let by = format!("{TICKET}{}", ticket.kid);
+        let issued = self.issued_since(&ticket.server, ticket.opened_at).await?;
+        Ok(issued.into_iter().find(|issued| issued.asked.by.as_ref() == Some(&by)))
+    }
+}
+
+pub(crate) fn second_key(ticket: &Enrolment) -> web::enrolment::Fault {
+    tracing::warn!(server = %ticket.server, ticket = ticket.kid, "a ticket came with a second key: if nobody tried again, somebody has copied it");
+    web::enrolment::Fault::TicketOfAnotherKey
 }
