@@ -1,6 +1,10 @@
 //! The authority's end of the control channel: what a member lacks, every change from then on, and what is in force there.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use pki::Fqdn;
 use store::{Members as _, Replacements as _, Report, RevocationListStore as _, Version};
@@ -8,7 +12,7 @@ use tokio::sync::mpsc;
 use topology::Topology;
 use web::{
     Answer,
-    control::{Control, ControlFault, Held, Hello, InForce, RefusedDocument, Shown, Update},
+    control::{Control, ControlFault, Held, Hello, InForce, ListInForce, Shown, Update},
 };
 
 use crate::{Authority, Fault, revoke::Holder};
@@ -24,6 +28,7 @@ fn fault(fault: Fault) -> ControlFault {
     match fault {
         Fault::NoSuchServer(name) => ControlFault::NotInTopology(name),
         Fault::Edit(fault) => ControlFault::Contradiction(fault.to_string()),
+        fault @ Fault::NotItsAddress { .. } => ControlFault::Contradiction(fault.to_string()),
         fault => ControlFault::Unavailable(fault.to_string()),
     }
 }
@@ -105,13 +110,18 @@ impl Authority {
 
     /// What was never told cannot be in force: a claim to it must not count when it is told later. It is no reason to hang up: an
     /// authority that was put back from a backup has members that are ahead of it.
-    fn without_claims(&self, peer: &Fqdn, in_force: InForce) -> InForce {
-        let newest = self.member.holdings().bundle().sequence;
-        if in_force.bundle <= newest {
-            return in_force;
+    fn without_claims(&self, peer: &Fqdn, mut said: InForce) -> InForce {
+        let (holdings, told) = (self.member.holdings(), self.member.in_force().borrow().clone());
+        let known = |list: &ListInForce| told.lists.iter().any(|own| own.issuer == list.issuer && list.number <= own.number);
+        let (lists, topology, bundle) = (said.lists.len(), said.topology, said.bundle);
+        said.lists.retain(known);
+        said.topology = Some(topology).filter(|version| *version <= holdings.topology().version()).unwrap_or_default();
+        said.bundle = Some(bundle).filter(|sequence| *sequence <= holdings.bundle().sequence).unwrap_or_default();
+        let is_true = (lists, topology, bundle) == (said.lists.len(), said.topology, said.bundle);
+        if !is_true && self.pace.may_tell(peer, Instant::now()) {
+            tracing::warn!(server = %peer, topology, bundle, "a server says that something is in force there which was never published");
         }
-        tracing::warn!(server = %peer, claimed = in_force.bundle, newest, "a member says that a bundle is in force which there is not");
-        InForce { bundle: 0, ..in_force }
+        said
     }
 
     async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
@@ -119,7 +129,7 @@ impl Authority {
         // An authority that was put back from a backup is behind, and learns so by what members say.
         let (is_behind, is_recovering) = (self.is_behind(&in_force), self.is_recovering());
         let mut in_force = if is_recovering { in_force } else { self.without_claims(peer, in_force) };
-        shorten(&mut in_force.refused);
+        shorten(&mut in_force);
         let now = SystemTime::now();
         self.hub.report(peer, in_force.clone(), now);
         if is_behind || is_recovering {
@@ -152,9 +162,10 @@ impl Authority {
 }
 
 /// What a member says is kept and shown, so there is an end to it.
-fn shorten(refused: &mut Vec<RefusedDocument>) {
-    refused.truncate(REFUSED_MAX);
-    for text in refused.iter_mut().flat_map(|one| [&mut one.document, &mut one.reason, &mut one.at]) {
+fn shorten(said: &mut InForce) {
+    said.refused.truncate(REFUSED_MAX);
+    let refused = said.refused.iter_mut().flat_map(|one| [&mut one.document, &mut one.reason, &mut one.at]);
+    for text in refused.chain([&mut said.serial, &mut said.not_after]) {
         *text = text.chars().take(REFUSED_CHARS_MAX).collect();
     }
 }
@@ -169,10 +180,10 @@ fn lines(update: Update) -> Vec<Update> {
 }
 
 impl Control for Authority {
-    fn hello(self: Arc<Self>, peer: Fqdn, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
+    fn hello(self: Arc<Self>, peer: Fqdn, source: IpAddr, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
         let change = async move {
             check_member(self.member.holdings().topology(), &peer)?;
-            self.welcome(&peer, &hello).await.map_err(fault)
+            self.welcome(&peer, source, &hello).await.map_err(fault)
         };
         web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
     }

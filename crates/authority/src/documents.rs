@@ -7,8 +7,8 @@ use std::{
 
 use member::{Believed, Holdings, record};
 use pki::{
-    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, RevocationReason,
-    RevokedCertificate, Root, Urls,
+    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, REVOCATION_LIST_BYTES_MAX,
+    RevocationListFault, RevocationReason, RevokedCertificate, Root, Urls,
 };
 use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
 use topology::{HeldTopology, SignedTopology};
@@ -30,6 +30,8 @@ const TOPOLOGY_VALIDITY: Duration = Duration::from_hours(365 * 24);
 const HISTORY_LOOKED_AT: usize = 16;
 /// How much of the document signer's life is left when another one takes its place, as a part.
 const SIGNER_LEFT_PART: u32 = 3;
+/// The fewest bytes that one certificate takes in a list: its number, of the size that ours have, a time, and what holds them.
+const LISTED_BYTES_MIN: usize = 2 + 2 + pki::Serial::ISSUED_BYTES + 15;
 /// How often members that are not told ask.
 const REFRESH: Duration = Duration::from_mins(5);
 
@@ -198,13 +200,15 @@ impl Ca {
     pub(crate) async fn sign_list(store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
         let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
         let revoked: Vec<RevokedCertificate> = store.revoked(Some(&facts.subject), now).await?.into_iter().map(entry).collect();
+        check_room(&facts.subject, revoked.len())?;
         let number = following(store.list(&lister.key()).await?.map(|list| list.number));
         let der = match lister.signs {
             Signs::Issuing(ca) => ca.revocation_list(&revoked, number, now)?,
             Signs::Root(Some(root)) => root.revocation_list(&revoked, number, now)?,
             Signs::Root(None) => return Ok(None),
         };
-        let list = pki::RevocationList::read(&der, std::slice::from_ref(lister.certificate)).map_err(|_| Fault::Damaged("a CA's key"))?;
+        let read = pki::RevocationList::read(&der, std::slice::from_ref(lister.certificate));
+        let list = read.map_err(|fault| unread(fault, &facts.subject, revoked.len()))?;
         let kept = store::RevocationList {
             issuer: lister.key(),
             number,
@@ -290,6 +294,21 @@ impl Ca {
             }
         }
         Ok(())
+    }
+}
+
+/// What cannot have room is not signed first.
+fn check_room(issuer: &str, entries: usize) -> Result<(), Fault> {
+    let fits = entries <= REVOCATION_LIST_BYTES_MAX / LISTED_BYTES_MIN;
+    if fits { Ok(()) } else { Err(Fault::ListFull { issuer: issuer.to_owned(), entries }) }
+}
+
+/// Why a list that was signed here could not be read here.
+fn unread(fault: RevocationListFault, issuer: &str, entries: usize) -> Fault {
+    match fault {
+        RevocationListFault::TooLarge { .. } => Fault::ListFull { issuer: issuer.to_owned(), entries },
+        // Whatever else it is, key and certificate do not belong together.
+        _ => Fault::Damaged("a CA's key"),
     }
 }
 
@@ -421,4 +440,18 @@ pub(crate) async fn records(store: &Embedded, topology: &topology::Topology, ser
 pub(crate) fn home_of(user: &store::User, topology: &topology::Topology) -> Option<Fqdn> {
     let first = || topology.pools().iter().find(|pool| pool.is_home()).map(|pool| pool.name().clone());
     user.pool.clone().or_else(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_full_is_called_full() {
+        let is_full = |done: &Fault| matches!(done, Fault::ListFull { .. });
+        assert!(check_room("CN=a", REVOCATION_LIST_BYTES_MAX / 50).is_ok());
+        assert!(check_room("CN=a", REVOCATION_LIST_BYTES_MAX / LISTED_BYTES_MIN + 1).is_err_and(|fault| is_full(&fault)));
+        assert!(is_full(&unread(RevocationListFault::TooLarge { bytes: REVOCATION_LIST_BYTES_MAX + 1 }, "CN=a", 1)));
+        assert!(matches!(unread(RevocationListFault::TooMany, "CN=a", 1), Fault::Damaged(_)));
+    }
 }

@@ -12,9 +12,12 @@ mod enrolment;
 mod expiry;
 mod fault;
 mod generation;
+mod giving_up;
 mod hub;
 mod inquiries;
+mod keys;
 mod lists;
+mod pace;
 mod publish;
 mod published;
 mod recovery;
@@ -50,6 +53,8 @@ pub use vault::{NextFile, NextKeys, Vault, VaultFault};
 
 use hub::Hub;
 use inquiries::Inquiries;
+use keys::TakenBack;
+use pace::Paces;
 
 /// How long a command waits for members to acknowledge before it tells who has not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -85,6 +90,8 @@ pub struct Authority {
     member: Arc<Member>,
     hub: Hub,
     inquiries: Inquiries,
+    pace: Paces,
+    taken_back: TakenBack,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
     /// While this authority, put back from a backup, waits for what members hold.
@@ -112,6 +119,8 @@ impl Authority {
             member,
             hub: Hub::new(),
             inquiries: Inquiries::default(),
+            pace: Paces::default(),
+            taken_back: TakenBack::default(),
             changing: AsyncMutex::new(()),
             recovery: Mutex::default(),
             troubles: Mutex::default(),

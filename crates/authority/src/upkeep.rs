@@ -61,12 +61,16 @@ impl Authority {
         note("laying out lists of CAs of before", self.shelve().await);
         note("signing the end of the audit log", self.checkpoint_if_due(now).await);
         note("counting", self.count(now).await);
+        let alarms = self.filling_lists().await.unwrap_or_default();
+        for alarm in &alarms {
+            tracing::error!("{alarm}");
+        }
         gauge!("verbund_authority_troubles").set(u32::try_from(troubles.len()).unwrap_or(u32::MAX));
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&troubles);
+        *self.troubles.lock().unwrap_or_else(PoisonError::into_inner) = [troubles.clone(), alarms].concat();
         troubles
     }
 
-    /// What was due and could not be done when it was tried last; for the administrator.
+    /// What was due and could not be done when it was tried last, and what soon cannot be; for the administrator.
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -175,12 +179,14 @@ impl Authority {
     }
 
     async fn count(&self, now: SystemTime) -> Result<(), Fault> {
+        gauge!("verbund_revocation_list_bytes_max").set(u32::try_from(pki::REVOCATION_LIST_BYTES_MAX).unwrap_or(u32::MAX));
         for list in self.store.lists().await? {
             let issuer = list.issuer.chars().take(16).collect::<String>();
             let age = now.duration_since(list.this_update).unwrap_or_default();
             let left = list.next_update.duration_since(now).unwrap_or_default();
             gauge!("verbund_revocation_list_age_seconds", "issuer" => issuer.clone()).set(age.as_secs_f64());
-            gauge!("verbund_revocation_list_left_seconds", "issuer" => issuer).set(left.as_secs_f64());
+            gauge!("verbund_revocation_list_left_seconds", "issuer" => issuer.clone()).set(left.as_secs_f64());
+            gauge!("verbund_revocation_list_bytes", "issuer" => issuer).set(u32::try_from(list.der.len()).unwrap_or(u32::MAX));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::SystemTime;
 
-use pki::{CertificateDer, Serial};
+use pki::{CertificateDer, Fingerprint, Serial};
 
 use crate::{Result, Revision};
 
@@ -220,6 +220,14 @@ pub trait IssuanceLedger: Send + Sync {
     /// The certificates that bear this subject alternative name (a DNS name or a URI, compared without regard to case),
     /// are valid at `now` or will be, and were not revoked; by end of validity, at most `limit`.
     fn standing_of(&self, name: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+
+    /// The certificates of this server (its name comes first in them) whose validity begins at `since` or later, revoked or not,
+    /// the oldest first; at most `limit`.
+    fn issued_to(&self, server: &str, since: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+
+    /// The keys (SHA-256 of the SubjectPublicKeyInfo) of all certificates that were taken back after this revision, for whatever
+    /// reason; and the revision of the last of them.
+    fn keys_taken_back(&self, after: Revision) -> impl Future<Output = Result<(Vec<Fingerprint>, Revision)>> + Send;
 
     /// The certificates of this issuer (as text) that are valid at `now` or will be, and were not revoked; by end of validity,
     /// at most `limit`.

@@ -192,6 +192,11 @@ async fn certificates_say_who_asked_and_are_found_by_name(store: &impl IssuanceL
     assert_eq!(of("fe2.verbund", 150, 10).await, [""; 0]);
     assert_eq!(of("SIP.verbund.test", 150, 10).await, ["01", "03", "04", "02"]);
     assert_eq!(of("sip:verbund.test", 150, 2).await, ["01", "03"]);
+    let to = async |name, since, limit| serials(&store.issued_to(name, at(since), limit).await.unwrap());
+    assert_eq!(to("FE2.verbund.test", 100, 10).await, ["14"]);
+    assert_eq!(to("fe2.verbund.test", 101, 10).await, [""; 0]);
+    assert_eq!(to("sip:verbund.test", 0, 10).await, [""; 0], "another name comes first");
+    assert_eq!(to("sip.verbund.test", 0, 2).await.len(), 2);
 }
 
 async fn revocation_is_for_good_and_said_once(store: &impl IssuanceLedger) {

@@ -55,7 +55,7 @@ pub async fn serve_public_http(listener: TcpListener, published: Shelf, limits: 
         .layer(middleware::from_fn(move |request: Request, next: Next| connection::within(limits, late, request, next)))
         .layer(middleware::from_fn(strictly));
     let serve_one = |Accepted { stream, source: _, place, stop }| {
-        let (router, caller) = (router.clone(), Caller { peer: None, ties: Ties::new() });
+        let (router, caller) = (router.clone(), Caller { peer: None, source: None, ties: Ties::new() });
         async move {
             connection::serve(stream, Protocol::Http1, router, caller, &limits, stop).await;
             drop(place);

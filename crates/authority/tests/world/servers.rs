@@ -6,11 +6,11 @@ use member::{Believed, Holdings, Refused, ShownCertificate};
 use pki::{CertificateDer, Fingerprint, Fqdn};
 use tokio::sync::mpsc;
 use web::{
-    control::{Control as _, Held, Hello, InForce, MemberListeners, Update},
+    control::{Control as _, Held, InForce, Update},
     enrolment::Applicant,
 };
 
-use super::{World, fqdn, issue};
+use super::{World, fqdn, hello, issue, listeners};
 
 pub(crate) struct Server {
     pub(crate) name: Fqdn,
@@ -30,9 +30,7 @@ impl World {
         let ticket = self.joined(name).await;
         drop(ticket);
         let chain = issue(&self.authority, &Applicant::Member(fqdn(name))).await.unwrap();
-        let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], port + nth).into()));
-        let hello = Hello { version: "1".into(), listeners: MemberListeners { sip, servers, https } };
-        Arc::clone(&self.authority).hello(fqdn(name), hello).await.unwrap();
+        hello(&self.authority, name, listeners(port)).await.unwrap();
         let own = self.authority.member().holdings();
         let lists: Vec<_> = own.lists().iter().map(|list| list.as_der().to_vec()).collect();
         let believed = |text: &Believed| Believed { text: text.text.clone(), at: SystemTime::now() };

@@ -45,6 +45,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::MembersRefuse(_)
         | Fault::Own(_)
         | Fault::NoName(_)
+        | Fault::KeyRefused(_)
+        | Fault::NotItsAddress { .. }
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
         Fault::Recovering { .. } | Fault::NotRecovering => Problem::conflict(fault.to_string(), ""),
         Fault::MovesTooOften(_)
@@ -57,6 +59,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Bundle(_)
         | Fault::Ceremony(_)
         | Fault::NotTold(_)
+        | Fault::ListFull { .. }
         | Fault::NotInForce(_)
         | Fault::Signed(_)
         | Fault::Randomness(_)
