@@ -15,7 +15,7 @@ use crate::{
     node::Node,
     route::{Address, Home, Journey},
     session::Session,
-    vouch,
+    vouch::Speaker,
 };
 
 /// The one thing that happens to a request.
@@ -97,12 +97,14 @@ impl Node {
             return refuse(Status::FORBIDDEN);
         }
         let as_called = || self.proxy.speaker_as_called(request) == Some(End::Server(Arc::clone(&server)));
-        let asserted = vouch::identity(&self.topology, &server, request, as_called).map_err(|why| {
+        let is_mate = self.place.is_mate(&server);
+        let is_passing_on = is_mate && self.is_for_us(flow, request);
+        let speaker = Speaker { topology: &self.topology, homes: &self.homes, server: &server, is_passing_on };
+        let asserted = speaker.identity(request, as_called).map_err(|why| {
             self.counters.unvouched += 1;
             tracing::warn!(flow = flow.0, %server, reason = %why, "a server's request is refused");
             Decision::Answer(Answer::warned(Status::FORBIDDEN, self.name(), why))
         })?;
-        let is_mate = self.place.is_mate(&server);
         self.decide_for(flow, Caller { end: End::Server(server), asserted, is_mate }, request, now)
     }
 
@@ -125,6 +127,18 @@ impl Node {
         request.method() == "OPTIONS"
             && request.to().is_ok_and(|to| to.tag().is_none())
             && matches!(self.address_of(flow, request), Ok(Address::Here))
+    }
+
+    /// Whether a server of our pool has something for a user who is at home here: for a phone of theirs, or for whom a dialog leads
+    /// to on this server.
+    fn is_for_us(&self, flow: Flow, request: &Message) -> bool {
+        if let Route::Dialog { to, .. } = self.proxy.dialog_of(request) {
+            return matches!(to.end, End::User(_));
+        }
+        match self.address_of(flow, request) {
+            Ok(Address::User { user, .. }) => matches!(self.home_of(&user), Home::Here),
+            Ok(Address::Here | Address::Application(_) | Address::Elsewhere) | Err(_) => false,
+        }
     }
 
     fn check_message(&self, request: &Message) -> Asked<()> {

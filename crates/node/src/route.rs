@@ -136,8 +136,9 @@ impl Node {
                 let stops = if caller.is_mate || is_found { Vec::new() } else { self.mates(user, request) };
                 Ok((devices, stops))
             }
-            // They would send it back: somebody is not up to date.
-            Home::Pool(pool) if caller.is_of(&self.place.homes, pool) => refuse(Status::LOOP_DETECTED),
+            // A front end sends to the user's home by itself: one of us is not up to date, and what it vouches for would count
+            // there from itself only.
+            Home::Pool(_) if caller.is_front_end(&self.place.homes) => refuse(Status::LOOP_DETECTED),
             Home::Pool(pool) => {
                 let any_of = self.servers_of(pool, user);
                 if any_of.is_empty() {
@@ -273,11 +274,11 @@ impl Node {
 }
 
 impl Caller {
-    /// Whether it is a server of that pool.
-    fn is_of(&self, homes: &HashMap<Fqdn, Vec<Arc<Fqdn>>>, pool: &Fqdn) -> bool {
+    /// Whether it is a server where users have their home.
+    fn is_front_end(&self, homes: &HashMap<Fqdn, Vec<Arc<Fqdn>>>) -> bool {
         match &self.end {
             End::User(_) => false,
-            End::Server(name) => homes.get(pool).is_some_and(|servers| servers.contains(name)),
+            End::Server(name) => homes.values().any(|servers| servers.contains(name)),
         }
     }
 }

@@ -162,6 +162,83 @@ fn n16_no_server_speaks_for_users_of_domains_that_are_not_ours() {
     }
 }
 
+/// Somebody has a front end's key: a server of that name says this at fe1, where Anna is.
+#[track_caller]
+fn says_to_anna(server: &str, from: &str, more: &str, expected: Status) {
+    for method in ["MESSAGE", "INVITE"] {
+        let (mut scene, anna, _) = many();
+        let line = scene.connect_as_server(server, "fe1").unwrap();
+        scene.say(line, &from_server(server, method, ANNA, from, more));
+        let reached = requests(scene.heard(anna.1));
+        reached.iter().for_each(|message| scene.say(anna.1, &anna.0.response(message, Status::OK, ENCRYPTED)));
+        assert_eq!(answers(&scene.heard(line)).last(), Some(&expected), "{server} {method} {from} {more}");
+        assert_eq!(!reached.is_empty(), expected == Status::OK);
+        let asserted = reached.first().and_then(|message| message.first(Name::PAssertedIdentity));
+        assert!(asserted.is_none_or(|asserted| asserted == format!("<{BERT}>")), "{asserted:?}");
+    }
+}
+
+#[test]
+fn n16_a_front_end_speaks_for_the_users_of_its_own_pool_and_for_no_others() {
+    says_to_anna("fe3", BERT, "", Status::OK);
+    says_to_anna("fe3", BERT, &format!("P-Asserted-Identity: <{BERT}>\r\n"), Status::OK);
+    for (from, more) in [
+        ("sip:carl@contoso.example", ""),
+        ("sip:nobody@contoso.example", ""),
+        (BERT, "P-Asserted-Identity: <sip:carl@contoso.example>\r\n"),
+        ("sip:carl@contoso.example", "P-Asserted-Identity: <sip:bert@contoso.example>\r\n"),
+        ("sip:anonymous@anonymous.invalid", "P-Asserted-Identity: <sip:carl@contoso.example>\r\nPrivacy: id\r\n"),
+    ] {
+        says_to_anna("fe3", from, more, Status::FORBIDDEN);
+    }
+}
+
+#[test]
+fn p6_a_director_speaks_for_everybody_and_an_edge_for_nobody() {
+    says_to_anna("dir", BERT, "", Status::OK);
+    says_to_anna("edge", BERT, "", Status::FORBIDDEN);
+}
+
+#[test]
+fn n16_a_server_of_the_same_pool_passes_on_what_came_to_it_and_gets_no_further_with_it() {
+    let (mut scene, anna, bert) = many();
+    let line = scene.connect_as_server("fe3", "fe2").unwrap();
+    scene.say(line, &from_server("fe3", "MESSAGE", BERT, ANNA, ""));
+    let got = scene.heard_one(bert.1);
+    assert_eq!(got.first(Name::PAssertedIdentity), Some("<sip:anna@contoso.example>"));
+    scene.say(bert.1, &bert.0.response(&got, Status::OK, ""));
+    assert_eq!(answers(&scene.heard(line)), [Status::OK]);
+    // Its mate does not lend it a voice in other pools, nor with applications.
+    for to in [ANNA, "sip:bot@app.contoso.example"] {
+        let (mut scene, anna, _) = many();
+        let line = scene.connect_as_server("fe3", "fe2").unwrap();
+        scene.say(line, &from_server("fe3", "MESSAGE", to, "sip:carl@contoso.example", ""));
+        assert_eq!(answers(&scene.heard(line)), [Status::FORBIDDEN], "{to}");
+        assert!(scene.heard(anna.1).is_empty());
+    }
+    assert!(scene.heard(anna.1).is_empty());
+}
+
+#[test]
+fn an_application_speaks_for_users_at_their_home_pool_or_over_a_director_and_nowhere_else() {
+    let reaches_bert = |at: &str, expected: Status| {
+        let (mut scene, _, bert) = many();
+        let line = scene.connect_as_server("app", at).unwrap();
+        scene.say(line, &from_server("app", "MESSAGE", BERT, ANNA, ""));
+        for message in scene.heard(bert.1) {
+            scene.say(bert.1, &bert.0.response(&message, Status::OK, ""));
+        }
+        assert_eq!(answers(&scene.heard(line)), [expected], "{at}");
+    };
+    // Anna's home, Bert's home, and who may speak for everybody.
+    ["fe1", "fe2", "fe3", "dir"].into_iter().for_each(|at| reaches_bert(at, Status::OK));
+    let (mut scene, anna, _) = many();
+    let line = scene.connect_as_server("app", "fe2").unwrap();
+    scene.say(line, &from_server("app", "MESSAGE", ANNA, "sip:carl@contoso.example", ""));
+    assert_eq!(answers(&scene.heard(line)), [Status::FORBIDDEN], "fe2 cannot know what Carl said");
+    assert!(scene.heard(anna.1).is_empty());
+}
+
 #[test]
 fn n16_one_application_does_not_speak_for_another() {
     let text = from_server("app2", "MESSAGE", BERT, "sip:bot@app.contoso.example", "");
