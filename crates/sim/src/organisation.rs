@@ -273,8 +273,13 @@ impl Organisation {
     /// # Errors
     /// It was refused.
     pub fn connect_as_server(&mut self, name: &str, host: &str) -> Result<Line, Refusal> {
-        let holder = Holder::server(&self.authority, &fqdn(name), self.clock.wall());
-        self.connect_showing(&holder, host)
+        self.connect_showing(&self.holder(name), host)
+    }
+
+    /// The organisation's certificate for `name`, issued now.
+    #[must_use]
+    pub fn holder(&self, name: &str) -> Holder {
+        Holder::server(&self.authority, &fqdn(name), self.clock.wall())
     }
 
     /// The same with any certificate. Whoever connects so does not ask whether the server's was revoked.
@@ -293,8 +298,7 @@ impl Organisation {
 
     /// The test answers where the server `at` should, with the organisation's certificate for `name`.
     pub fn answer_as(&mut self, name: &str, at: &str) {
-        let holder = Holder::server(&self.authority, &fqdn(name), self.clock.wall());
-        self.answer_showing(&holder, at);
+        self.answer_showing(&self.holder(name), at);
     }
 
     /// The same with any certificate.
