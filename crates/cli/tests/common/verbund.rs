@@ -1,6 +1,7 @@
 //! The program under test in a data directory of its own.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -22,17 +23,31 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Ports between two that are handed out: a server takes one above that of SIP for other servers by itself.
 const STRIDE: u16 = 4;
 
-/// A port that nobody has now, nor the one above it, below the range that outgoing connections take theirs from.
+/// A port that nobody has now, nor the one above it, below the range that outgoing connections take theirs from. It stays this
+/// test's until its process ends: others look before they take it, but not in the moment between.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    static OURS: Mutex<Vec<File>> = Mutex::new(Vec::new());
     let start = (std::process::id() % 1_000) as u16 * 12;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
         let port = 20_000 + (start + NEXT.fetch_add(STRIDE, Ordering::Relaxed)) % 12_000;
-        if is_free(port) && is_free(port + 1) {
+        if let Some(reserved) = reserve(port)
+            && is_free(port)
+            && is_free(port + 1)
+        {
+            OURS.lock().unwrap().push(reserved);
             return port;
         }
     }
+}
+
+/// The right to a port among the tests of this machine, whichever run they belong to.
+fn reserve(port: u16) -> Option<File> {
+    let folder = std::env::temp_dir().join("verbund-test-ports");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = File::create(folder.join(port.to_string())).unwrap();
+    file.try_lock().is_ok().then_some(file)
 }
 
 /// The program, without the variables of whoever runs the tests.
