@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some(document) = world.document(DocumentKind::Bundle, bytes) else { return };
     let mut holdings = world.holdings.clone();
     match holdings.take(&Update::Bundle { document }, world.now) {
-        Ok(_) => assert!(holdings.held().bundle >= world.holdings.held().bundle && holdings.policy().is_ok()),
+        Ok(_) => assert!(holdings.held().bundle >= world.holdings.held().bundle && holdings.policy(world.now).is_ok()),
         Err(_) => assert_eq!(holdings.held(), world.holdings.held(), "what is refused changes nothing"),
     }
 });

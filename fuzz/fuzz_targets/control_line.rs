@@ -17,5 +17,5 @@ fuzz_target!(|bytes: &[u8]| {
     if holdings.take(&update, WORLD.now).is_err() {
         assert_eq!(holdings.held(), before, "what is refused changes nothing");
     }
-    assert!(holdings.policy().is_ok());
+    assert!(holdings.policy(WORLD.now).is_ok());
 });

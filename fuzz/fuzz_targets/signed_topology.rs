@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some(document) = world.document(DocumentKind::Topology, bytes) else { return };
     let mut holdings = world.holdings.clone();
     match holdings.take(&Update::Topology { document }, world.now) {
-        Ok(_) => assert!(holdings.held().topology >= world.holdings.held().topology && holdings.policy().is_ok()),
+        Ok(_) => assert!(holdings.held().topology >= world.holdings.held().topology && holdings.policy(world.now).is_ok()),
         Err(_) => assert_eq!(holdings.held(), world.holdings.held(), "what is refused changes nothing"),
     }
 });

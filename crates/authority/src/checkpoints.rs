@@ -11,6 +11,7 @@ use std::{
 use pki::{Anchors, DocumentKind, Revocation, read_signed};
 use serde_json::{Value, json};
 use store::{AuditLog as _, Event, Head};
+use topology::SignedTopology;
 use web::admin::rfc3339;
 
 use crate::{Authority, Fault, administrator};
@@ -40,7 +41,9 @@ impl Authority {
         let is_due = match self.store.checkpoints(1).await?.first() {
             Some(newest) => {
                 let since = head.number.saturating_sub(newest.head.number);
-                since >= LINKS_MAX || (since > 0 && now >= newest.at + AGE_MAX)
+                // One whose signer's CA was replaced is believed no longer.
+                let is_ours = SignedTopology::is_signed_by(&newest.signed, self.ca().signer());
+                since >= LINKS_MAX || (since > 0 && (now >= newest.at + AGE_MAX || !is_ours))
             }
             None => true,
         };

@@ -1,14 +1,18 @@
 //! The authority's end of the control channel: what a member lacks, every change from then on, and what is in force there.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use pki::Fqdn;
-use store::{Members as _, Report, Version};
+use store::{Members as _, Replacements as _, Report, RevocationListStore as _, Version};
 use tokio::sync::mpsc;
 use topology::Topology;
 use web::{
     Answer,
-    control::{Control, ControlFault, Held, Hello, InForce, RefusedDocument, Shown, Update},
+    control::{Control, ControlFault, Held, Hello, InForce, ListInForce, Shown, Update},
 };
 
 use crate::{Authority, Fault, revoke::Holder};
@@ -24,6 +28,7 @@ fn fault(fault: Fault) -> ControlFault {
     match fault {
         Fault::NoSuchServer(name) => ControlFault::NotInTopology(name),
         Fault::Edit(fault) => ControlFault::Contradiction(fault.to_string()),
+        fault @ Fault::NotItsAddress { .. } => ControlFault::Contradiction(fault.to_string()),
         fault => ControlFault::Unavailable(fault.to_string()),
     }
 }
@@ -36,13 +41,19 @@ fn check_member(topology: &Topology, peer: &Fqdn) -> Result<(), ControlFault> {
 impl Authority {
     pub(crate) async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
         let holdings = self.member.holdings();
-        let mut first = Vec::new();
-        if held.bundle < holdings.bundle().sequence {
+        let newest = holdings.bundle().sequence;
+        let mut first = self.bridges(held.bundle, newest).await?;
+        if !first.is_empty() {
+            // Before the last bundle: were this member to start again in between, it must find a topology that it believes.
+            first.push(Update::Topology { document: holdings.topology_text().text.clone() });
+        }
+        if held.bundle < newest {
             first.push(Update::Bundle { document: holdings.bundle_text().text.clone() });
         }
         // Each on a line of its own: a line has room for one of the largest.
         first.extend(holdings.lists().iter().map(|list| Update::RevocationLists { lists: vec![list.as_der().to_vec()] }));
-        if held.topology < holdings.topology().version() {
+        // Also of the same version: it may be signed by somebody else by now.
+        if held.topology < holdings.topology().version() || held.bundle < newest {
             first.push(Update::Topology { document: holdings.topology_text().text.clone() });
         }
         first.extend(lines(self.directory_of(holdings.topology(), peer).await?));
@@ -50,6 +61,31 @@ impl Authority {
             first.push(Update::Renew);
         }
         Ok(first)
+    }
+
+    /// The bundles that lead from the one held over every replacement of the CA since, each with the lists of its CAs: who signed
+    /// the next is believed by those only.
+    async fn bridges(&self, held: u64, newest: u64) -> Result<Vec<Update>, Fault> {
+        let (mut updates, mut at) = (Vec::new(), held);
+        // A member that holds nothing believes whom its join string names.
+        while at > 0
+            && let Some(bridge) = self.store.bridge_after(at).await?.filter(|bridge| bridge.sequence < newest)
+        {
+            at = bridge.sequence;
+            let lists = self.lists_of(&bridge.signed).await?;
+            updates.push(Update::Bundle { document: bridge.signed });
+            updates.extend(lists.into_iter().map(|list| Update::RevocationLists { lists: vec![list] }));
+        }
+        Ok(updates)
+    }
+
+    /// The newest lists of the CAs that a bundle of ours names.
+    async fn lists_of(&self, signed: &str) -> Result<Vec<Vec<u8>>, Fault> {
+        let mut lists = Vec::new();
+        for place in pki::Bundle::unchecked(signed).map(|bundle| bundle.lists).unwrap_or_default() {
+            lists.extend(self.store.list(&place.issuer.to_string()).await?.map(|list| list.der));
+        }
+        Ok(lists)
     }
 
     /// Whether a server got other names while it was away, and has no certificate with them.
@@ -72,12 +108,31 @@ impl Authority {
         Ok(self.hub.open(peer, first))
     }
 
-    async fn note(&self, peer: &Fqdn, mut in_force: InForce) -> Result<(), ControlFault> {
+    /// What was never told cannot be in force: a claim to it must not count when it is told later. It is no reason to hang up: an
+    /// authority that was put back from a backup has members that are ahead of it.
+    fn without_claims(&self, peer: &Fqdn, mut said: InForce) -> InForce {
+        let (holdings, told) = (self.member.holdings(), self.member.in_force().borrow().clone());
+        let known = |list: &ListInForce| told.lists.iter().any(|own| own.issuer == list.issuer && list.number <= own.number);
+        let (lists, topology, bundle) = (said.lists.len(), said.topology, said.bundle);
+        said.lists.retain(known);
+        said.topology = Some(topology).filter(|version| *version <= holdings.topology().version()).unwrap_or_default();
+        said.bundle = Some(bundle).filter(|sequence| *sequence <= holdings.bundle().sequence).unwrap_or_default();
+        let is_true = (lists, topology, bundle) == (said.lists.len(), said.topology, said.bundle);
+        if !is_true && self.pace.may_tell(peer, Instant::now()) {
+            tracing::warn!(server = %peer, topology, bundle, "a server says that something is in force there which was never published");
+        }
+        said
+    }
+
+    async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
         check_member(self.member.holdings().topology(), peer)?;
-        shorten(&mut in_force.refused);
+        // An authority that was put back from a backup is behind, and learns so by what members say.
+        let (is_behind, is_recovering) = (self.is_behind(&in_force), self.is_recovering());
+        let mut in_force = if is_recovering { in_force } else { self.without_claims(peer, in_force) };
+        shorten(&mut in_force);
         let now = SystemTime::now();
         self.hub.report(peer, in_force.clone(), now);
-        if self.is_behind(&in_force) || self.is_recovering() {
+        if is_behind || is_recovering {
             self.hub.ask_to_show(peer);
         }
         // The same is said again with every heartbeat; and a hostile member says something else each time.
@@ -107,9 +162,10 @@ impl Authority {
 }
 
 /// What a member says is kept and shown, so there is an end to it.
-fn shorten(refused: &mut Vec<RefusedDocument>) {
-    refused.truncate(REFUSED_MAX);
-    for text in refused.iter_mut().flat_map(|one| [&mut one.document, &mut one.reason, &mut one.at]) {
+fn shorten(said: &mut InForce) {
+    said.refused.truncate(REFUSED_MAX);
+    let refused = said.refused.iter_mut().flat_map(|one| [&mut one.document, &mut one.reason, &mut one.at]);
+    for text in refused.chain([&mut said.serial, &mut said.not_after]) {
         *text = text.chars().take(REFUSED_CHARS_MAX).collect();
     }
 }
@@ -124,10 +180,10 @@ fn lines(update: Update) -> Vec<Update> {
 }
 
 impl Control for Authority {
-    fn hello(self: Arc<Self>, peer: Fqdn, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
+    fn hello(self: Arc<Self>, peer: Fqdn, source: IpAddr, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
         let change = async move {
             check_member(self.member.holdings().topology(), &peer)?;
-            self.welcome(&peer, &hello).await.map_err(fault)
+            self.welcome(&peer, source, &hello).await.map_err(fault)
         };
         web::to_the_end(change, || ControlFault::Unavailable("it broke off".into()))
     }

@@ -7,15 +7,15 @@ use std::{
 
 use member::{Believed, Holdings, record};
 use pki::{
-    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, RevocationReason,
-    RevokedCertificate, Root, Urls,
+    Bundle, CertificateDer, DocumentKind, DocumentSigner, Fingerprint, Fqdn, HeldBundle, IssuingCa, ListPlace, REVOCATION_LIST_BYTES_MAX,
+    RevocationListFault, RevocationReason, RevokedCertificate, Root, Urls,
 };
 use store::{Bundles as _, Directory as _, Embedded, IssuanceLedger as _, Reason, RevocationListStore as _, TopologyStore as _};
 use topology::{HeldTopology, SignedTopology};
 use web::control::{Update, UserRecord};
 
 use crate::{
-    Fault,
+    Fault, Replacement, Vault,
     generation::{Generation, Lister, Signs},
     lists::{SignedLists, Unsigned},
 };
@@ -30,6 +30,8 @@ const TOPOLOGY_VALIDITY: Duration = Duration::from_hours(365 * 24);
 const HISTORY_LOOKED_AT: usize = 16;
 /// How much of the document signer's life is left when another one takes its place, as a part.
 const SIGNER_LEFT_PART: u32 = 3;
+/// The fewest bytes that one certificate takes in a list: its number, of the size that ours have, a time, and what holds them.
+const LISTED_BYTES_MIN: usize = 2 + 2 + pki::Serial::ISSUED_BYTES + 15;
 /// How often members that are not told ask.
 const REFRESH: Duration = Duration::from_mins(5);
 
@@ -40,20 +42,108 @@ pub struct Ca {
     active: Arc<Generation>,
     /// Who is believed besides, while one replaces the other.
     other: Option<Arc<Generation>>,
+    /// Whose revocation lists are kept up, though nobody believes them.
+    retired: Vec<Arc<Generation>>,
     pub(crate) signer: Arc<DocumentSigner>,
     urls: Option<Urls>,
+    replacement: Option<Replacement>,
+    vault: Option<Arc<dyn Vault>>,
 }
 
 impl Ca {
     /// The CA at work. Without the root's key the root's list is not signed anew here.
     #[must_use]
     pub fn new(authority: pki::Authority, root: Option<Root>, signer: DocumentSigner, urls: Option<Urls>) -> Self {
-        Self { active: Arc::new(Generation::new(authority, root)), other: None, signer: Arc::new(signer), urls }
+        Self::of(Arc::new(Generation::new(authority, root)), Arc::new(signer), urls)
+    }
+
+    /// The CA in the middle of a replacement.
+    #[must_use]
+    pub fn amid(replacement: Replacement, urls: Option<Urls>) -> Self {
+        Self::of(Arc::clone(replacement.active()), Arc::clone(replacement.signer()), urls).replacing(replacement)
+    }
+
+    fn of(active: Arc<Generation>, signer: Arc<DocumentSigner>, urls: Option<Urls>) -> Self {
+        Self { active, other: None, retired: Vec::new(), signer, urls, replacement: None, vault: None }
+    }
+
+    /// The same, whose keys lie in this place, and which keeps up the revocation lists of these generations of before.
+    #[must_use]
+    pub fn kept_in(self, vault: Arc<dyn Vault>, retired: Vec<Generation>) -> Self {
+        Self { vault: Some(vault), retired: retired.into_iter().map(Arc::new).collect(), ..self }
+    }
+
+    /// The same in the middle of a replacement: what it is follows from how far that has come.
+    pub(crate) fn replacing(&self, replacement: Replacement) -> Self {
+        Self {
+            active: Arc::clone(replacement.active()),
+            other: replacement.believed_besides().cloned(),
+            signer: Arc::clone(replacement.signer()),
+            replacement: Some(replacement),
+            ..self.clone()
+        }
+    }
+
+    /// The same once the replacement is over: the old generation is one of before.
+    pub(crate) fn settled(&self, done: &Replacement) -> Self {
+        let mut settled = Self { replacement: None, ..self.replacing(done.clone()) };
+        settled.retired.push(Arc::clone(&done.old));
+        settled
+    }
+
+    /// The same as before the replacement.
+    pub(crate) fn without_replacement(&self, given_up: &Replacement) -> Self {
+        let (active, signer) = (Arc::clone(&given_up.old), Arc::clone(&given_up.old_signer));
+        Self { active, other: None, signer, replacement: None, ..self.clone() }
+    }
+
+    /// The same without a generation of before, of which nothing is left.
+    pub(crate) fn without_retired(&self, gone: Fingerprint) -> Self {
+        let retired = self.retired.iter().filter(|generation| generation.id() != gone).cloned().collect();
+        Self { retired, ..self.clone() }
+    }
+
+    pub(crate) fn replacement(&self) -> Option<&Replacement> {
+        self.replacement.as_ref()
+    }
+
+    pub(crate) fn vault(&self) -> Option<Arc<dyn Vault>> {
+        self.vault.clone()
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Generation> {
+        &self.active
+    }
+
+    pub(crate) fn signer(&self) -> &Arc<DocumentSigner> {
+        &self.signer
+    }
+
+    pub(crate) fn urls(&self) -> Option<&Urls> {
+        self.urls.as_ref()
+    }
+
+    /// Generations whose lists are kept up, though nobody believes them.
+    pub(crate) fn retired(&self) -> impl Iterator<Item = &Generation> {
+        let dropped = self.replacement.as_ref().and_then(Replacement::dropped);
+        self.retired.iter().chain(dropped).map(|generation| &**generation)
+    }
+
+    /// The same without the one whose replacement is not over yet.
+    pub(crate) fn retired_for_good(&self) -> impl Iterator<Item = &Generation> {
+        self.retired.iter().map(|generation| &**generation)
+    }
+
+    /// Whether a bundle lists exactly the CAs that are believed, in their order.
+    pub(crate) fn is_said_by(&self, bundle: &Bundle) -> bool {
+        bundle.issuing == self.issuing() && bundle.roots == self.roots()
     }
 
     /// The same, with another one who signs topology and trust bundle.
     pub(crate) fn signed_by(&self, signer: DocumentSigner) -> Self {
-        Self { signer: Arc::new(signer), ..self.clone() }
+        let signer = Arc::new(signer);
+        let replacement = self.replacement.clone().map(|replacement| replacement.signed_by(&signer));
+        Self { signer, replacement, ..self.clone() }
     }
 
     /// The certificates of the generation that issues.
@@ -83,26 +173,42 @@ impl Ca {
 
     /// Every CA that signs a list: of each generation the root, then the issuing CAs.
     pub(crate) fn listers(&self) -> Vec<Lister<'_>> {
-        let mut listers: Vec<Lister<'_>> = Vec::new();
-        for lister in self.believed().flat_map(Generation::listers) {
-            if listers.iter().all(|known| known.certificate != lister.certificate) {
-                listers.push(lister);
-            }
-        }
-        listers
+        distinct(self.believed())
     }
 
+    /// The same, and those of before.
+    pub(crate) fn all_listers(&self) -> Vec<Lister<'_>> {
+        distinct(self.believed().chain(self.retired()))
+    }
+}
+
+fn distinct<'a>(generations: impl Iterator<Item = &'a Generation>) -> Vec<Lister<'a>> {
+    let mut listers: Vec<Lister<'_>> = Vec::new();
+    for lister in generations.flat_map(Generation::listers) {
+        match listers.iter_mut().find(|known| known.certificate == lister.certificate) {
+            None => listers.push(lister),
+            // A root stands above several generations; its key lies with one of them.
+            Some(known) if matches!(known.signs, Signs::Root(None)) => *known = lister,
+            Some(_) => {}
+        }
+    }
+    listers
+}
+
+impl Ca {
     /// Signs a list of this CA anew, with everything that was revoked; `None` where its key is not here.
     pub(crate) async fn sign_list(store: &Embedded, lister: &Lister<'_>, now: SystemTime) -> Result<Option<Vec<u8>>, Fault> {
         let facts = pki::facts(lister.certificate).ok_or(Fault::Damaged("a CA's certificate"))?;
         let revoked: Vec<RevokedCertificate> = store.revoked(Some(&facts.subject), now).await?.into_iter().map(entry).collect();
+        check_room(&facts.subject, revoked.len())?;
         let number = following(store.list(&lister.key()).await?.map(|list| list.number));
         let der = match lister.signs {
             Signs::Issuing(ca) => ca.revocation_list(&revoked, number, now)?,
             Signs::Root(Some(root)) => root.revocation_list(&revoked, number, now)?,
             Signs::Root(None) => return Ok(None),
         };
-        let list = pki::RevocationList::read(&der, std::slice::from_ref(lister.certificate)).map_err(|_| Fault::Damaged("a CA's key"))?;
+        let read = pki::RevocationList::read(&der, std::slice::from_ref(lister.certificate));
+        let list = read.map_err(|fault| unread(fault, &facts.subject, revoked.len()))?;
         let kept = store::RevocationList {
             issuer: lister.key(),
             number,
@@ -118,7 +224,7 @@ impl Ca {
     /// itself: one whose key is away keeps no other from signing.
     pub(crate) async fn sign_due_lists(&self, store: &Embedded, now: SystemTime) -> SignedLists {
         let mut signed = SignedLists::default();
-        for lister in self.listers() {
+        for lister in self.all_listers() {
             // What cannot be known counts as owed.
             let owed = lister.owed(store, now).await.map(|owed| !owed.is_empty());
             let is_owed = owed.as_ref().map_or(true, |owed| *owed);
@@ -188,6 +294,21 @@ impl Ca {
             }
         }
         Ok(())
+    }
+}
+
+/// What cannot have room is not signed first.
+fn check_room(issuer: &str, entries: usize) -> Result<(), Fault> {
+    let fits = entries <= REVOCATION_LIST_BYTES_MAX / LISTED_BYTES_MIN;
+    if fits { Ok(()) } else { Err(Fault::ListFull { issuer: issuer.to_owned(), entries }) }
+}
+
+/// Why a list that was signed here could not be read here.
+fn unread(fault: RevocationListFault, issuer: &str, entries: usize) -> Fault {
+    match fault {
+        RevocationListFault::TooLarge { .. } => Fault::ListFull { issuer: issuer.to_owned(), entries },
+        // Whatever else it is, key and certificate do not belong together.
+        _ => Fault::Damaged("a CA's key"),
     }
 }
 
@@ -262,11 +383,7 @@ async fn fresh_bundle(ca: &Ca, store: &Embedded, now: SystemTime) -> Result<Stri
     match read {
         Ok((bundle, link)) => {
             let is_young = now < bundle.issued_at + BUNDLE_AGE_MAX;
-            if is_young && bundle.issuing == ca.issuing() && bundle.roots == ca.roots() {
-                Ok(held.signed)
-            } else {
-                ca.publish_bundle(store, Some(&link), now).await
-            }
+            if is_young && ca.is_said_by(&bundle) { Ok(held.signed) } else { ca.publish_bundle(store, Some(&link), now).await }
         }
         Err(_) => {
             // Members link by what the bundle says, not by how it was signed.
@@ -323,4 +440,18 @@ pub(crate) async fn records(store: &Embedded, topology: &topology::Topology, ser
 pub(crate) fn home_of(user: &store::User, topology: &topology::Topology) -> Option<Fqdn> {
     let first = || topology.pools().iter().find(|pool| pool.is_home()).map(|pool| pool.name().clone());
     user.pool.clone().or_else(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_full_is_called_full() {
+        let is_full = |done: &Fault| matches!(done, Fault::ListFull { .. });
+        assert!(check_room("CN=a", REVOCATION_LIST_BYTES_MAX / 50).is_ok());
+        assert!(check_room("CN=a", REVOCATION_LIST_BYTES_MAX / LISTED_BYTES_MIN + 1).is_err_and(|fault| is_full(&fault)));
+        assert!(is_full(&unread(RevocationListFault::TooLarge { bytes: REVOCATION_LIST_BYTES_MAX + 1 }, "CN=a", 1)));
+        assert!(matches!(unread(RevocationListFault::TooMany, "CN=a", 1), Fault::Damaged(_)));
+    }
 }

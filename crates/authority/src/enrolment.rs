@@ -5,13 +5,11 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pki::{CertificateDer, CertificateRequest, Fqdn};
-use store::{
-    Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount, Reason,
-};
+use store::{Account as Kept, AccountStatus, Actor, Asked, Enrolment as KeptTicket, Enrolments as _, IssuanceLedger as _, NewAccount};
 use web::{
     Answer,
     enrolment::{
@@ -23,22 +21,30 @@ use web::{
 
 use crate::{
     Authority,
+    keys::second_key,
     publish::Change,
     revoke::{Holder, STANDING_MAX},
 };
 
 /// On whose word a certificate was issued, as the ledger has it: a ticket, or an account.
-const TICKET: &str = "ticket ";
+pub(crate) const TICKET: &str = "ticket ";
 const ACCOUNT: &str = "account ";
 
-type Outcome<T> = Result<T, Fault>;
+const DAY: Duration = Duration::from_hours(24);
+/// The most certificates that a server is issued in a day, revoked or not: it needs one in three days. With the life of a
+/// certificate this bounds what one server ever has in a revocation list.
+const ISSUED_PER_SERVER_AND_DAY_MAX: usize = 48;
+/// The most certificates of a server that are looked at: an administrator may have carried requests of his own.
+const ISSUED_LOOKED_AT_MAX: usize = 1000;
 
-fn unavailable(error: impl std::fmt::Display) -> Fault {
+pub(crate) type Outcome<T> = Result<T, Fault>;
+
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> Fault {
     tracing::error!(%error, "the authority cannot answer an enrolment");
     Fault::Unavailable { reason: error.to_string() }
 }
 
-fn store_id(id: &AccountId) -> Outcome<store::AccountId> {
+pub(crate) fn store_id(id: &AccountId) -> Outcome<store::AccountId> {
     id.as_str().parse().map(store::AccountId).map_err(|_| Fault::NoAccount)
 }
 
@@ -93,13 +99,14 @@ impl Authority {
                     AccountStatus::Valid => {}
                     AccountStatus::Deactivated => return Err(Fault::AccountClosed { member: kept.server }),
                 }
-                Ok(Standing { member: kept.server, by: format!("{ACCOUNT}{}", kept.id) })
+                let ticket = self.store.enrolment(&kept.kid).await.map_err(unavailable)?;
+                Ok(Standing { member: kept.server, by: format!("{ACCOUNT}{}", kept.id), ticket })
             }
             Applicant::Ticket(id) => {
                 let kept = self.open_ticket(id).await?;
-                Ok(Standing { member: kept.server, by: format!("{TICKET}{}", kept.kid) })
+                Ok(Standing { member: kept.server.clone(), by: format!("{TICKET}{}", kept.kid), ticket: Some(kept) })
             }
-            Applicant::Member(member) => Ok(Standing { member: member.clone(), by: format!("certificate of {member}") }),
+            Applicant::Member(member) => Ok(Standing { member: member.clone(), by: format!("certificate of {member}"), ticket: None }),
         }
     }
 
@@ -116,6 +123,9 @@ impl Authority {
     }
 
     async fn issue_to(&self, applicant: &Applicant, der: &[u8]) -> Outcome<Vec<CertificateDer<'static>>> {
+        // Before there is work, and before others wait for it.
+        let Standing { member, .. } = self.standing_of(applicant).await?;
+        self.pace.ask(&member, Instant::now()).map_err(|wait| Fault::TooMany { wait })?;
         let request = CertificateRequest::read(der).map_err(|fault| match fault {
             pki::RequestFault::KeyKind { .. } => Fault::BadPublicKey { detail: fault.to_string() },
             fault => Fault::BadRequest { detail: fault.to_string() },
@@ -126,11 +136,16 @@ impl Authority {
         if let Applicant::Member(member) = applicant {
             self.check_not_revoked(member).await?;
         }
+        if let Some(ticket) = standing.ticket.as_ref().filter(|_| standing.by.starts_with(TICKET)) {
+            self.check_first_key(ticket, request.key()).await?;
+        }
+        self.check_day(&standing, SystemTime::now()).await?;
         let asked = Asked { by: Some(standing.by), request_sha256: Some(*request.fingerprint().as_bytes()) };
         let actor = Actor::Member(standing.member.clone());
         self.issue_for(&change, &standing.member, &request, asked, actor).await.map_err(|fault| match fault {
             crate::Fault::NoSuchServer(member) => Fault::NotInTopology { member },
             crate::Fault::TooManyCertificates { wait, .. } => Fault::TooMany { wait },
+            crate::Fault::KeyRefused(detail) => Fault::BadPublicKey { detail: detail.to_owned() },
             fault => unavailable(fault),
         })
     }
@@ -139,6 +154,27 @@ impl Authority {
     async fn check_not_revoked(&self, member: &Fqdn) -> Outcome<()> {
         let standing = self.standing(&Holder::Server(member.clone()), SystemTime::now()).await.map_err(unavailable)?;
         if standing.is_empty() { Err(Fault::MemberRevoked { member: member.clone() }) } else { Ok(()) }
+    }
+
+    /// How much a member gets in a day counts whether it gave it up since or not: what it gave up is in a list. A ticket is an
+    /// administrator's word that a server begins anew.
+    async fn check_day(&self, standing: &Standing, now: SystemTime) -> Outcome<()> {
+        let (begin, opened) = (now - DAY, standing.ticket.as_ref().map(|ticket| ticket.opened_at));
+        let issued = self.issued_since(&standing.member, opened.map_or(begin, |opened| opened.max(begin))).await?;
+        match issued.first() {
+            Some(first) if issued.len() >= ISSUED_PER_SERVER_AND_DAY_MAX => {
+                let wait = (first.not_before + pki::BACKDATE + DAY).duration_since(now).unwrap_or_default();
+                Err(self.too_many(&standing.member, "asks for more certificates", wait))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What was issued to a server from then on, revoked or not, the oldest first.
+    pub(crate) async fn issued_since(&self, server: &Fqdn, since: SystemTime) -> Outcome<Vec<store::Issued>> {
+        // Validity begins a little before the issuing; what is too old is no harm.
+        let since = since - pki::BACKDATE - Duration::from_secs(1);
+        self.store.issued_to(server.as_str(), since, ISSUED_LOOKED_AT_MAX).await.map_err(unavailable)
     }
 
     pub(crate) async fn check_room(&self, holder: &Holder, name: &str, now: SystemTime) -> Result<(), crate::Fault> {
@@ -155,7 +191,7 @@ impl Authority {
     /// Issues, and enters into the ledger before anybody sees it.
     pub(crate) async fn issue_for(
         &self,
-        _change: &Change<'_>,
+        change: &Change<'_>,
         server: &Fqdn,
         request: &CertificateRequest,
         asked: Asked,
@@ -163,6 +199,7 @@ impl Authority {
     ) -> Result<Vec<CertificateDer<'static>>, crate::Fault> {
         let now = SystemTime::now();
         self.check_room(&Holder::Server(server.clone()), server.as_str(), now).await?;
+        self.check_key(change, request.key()).await?;
         let holdings = self.member.holdings();
         let names = holdings.topology().certificate_names(server).ok_or_else(|| crate::Fault::NoSuchServer(server.clone()))?;
         let issued = self.ca().authority().issue_server(&names, request.key(), now)?;
@@ -190,9 +227,14 @@ impl Authority {
         let _change = self.change().await.map_err(unavailable)?;
         let now = SystemTime::now();
         let kept = self.open_ticket(id).await?;
+        self.pace.ask(&kept.server, Instant::now()).map_err(|wait| Fault::TooMany { wait })?;
         if let Some(before) = self.store.account_of_key(&key.thumbprint()).await.map_err(unavailable)? {
             // The first answer was lost: the same key with the same ticket has its account already.
             return if before.kid == kept.kid && before.status == AccountStatus::Valid { account(&before) } else { Err(Fault::KeyInUse) };
+        }
+        let accounts = self.store.accounts_of(&kept.server).await.map_err(unavailable)?;
+        if accounts.iter().any(|account| account.kid == kept.kid) || self.first_certificate(&kept).await?.is_some() {
+            return Err(second_key(&kept));
         }
         // One server, one account: a newer key takes the place of the one before.
         self.store.deactivate_accounts_of(&kept.server, now).await.map_err(unavailable)?;
@@ -237,34 +279,6 @@ impl Authority {
         Ok(burnt)
     }
 
-    async fn revoke_asked(&self, by: &Revoker, der: &CertificateDer<'static>, reason: u8) -> Outcome<()> {
-        let facts = pki::facts(der).ok_or(Fault::ForeignCertificate)?;
-        let kept = self.store.certificate(&facts.serial).await.map_err(unavailable)?.ok_or(Fault::ForeignCertificate)?;
-        if kept.der != der.as_ref() {
-            return Err(Fault::ForeignCertificate);
-        }
-        let owner = kept.names.first().and_then(|name| Fqdn::parse(name).ok()).ok_or(Fault::ForeignCertificate)?;
-        if let Revoker::Account(id) = by
-            && self.find_account(id).await?.server != owner
-        {
-            return Err(Fault::NotYourCertificate);
-        }
-        if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
-            return Err(Fault::AlreadyRevoked);
-        }
-        let reason = match reason {
-            1 => Reason::KeyCompromise,
-            3 => Reason::AffiliationChanged,
-            4 => Reason::Superseded,
-            5 => Reason::CessationOfOperation,
-            _ => Reason::Unspecified,
-        };
-        self.revoke_own(&kept, reason, Actor::Member(owner)).await.map_err(|fault| match fault {
-            crate::Fault::Own(_) => Fault::NotYourCertificate,
-            fault => unavailable(fault),
-        })
-    }
-
     /// Whether a server's certificate names what the topology gives to that server by now.
     pub(crate) fn is_named_as_listed(&self, certificate: &store::Issued) -> bool {
         let owner = certificate.names.first().and_then(|name| Fqdn::parse(name).ok());
@@ -280,6 +294,10 @@ impl Authority {
         if self.store.revocation(&kept.serial).await.map_err(unavailable)?.is_some() {
             return Ok(Some(past));
         }
+        // Another CA has taken the place of the one that issued it.
+        if kept.role == store::Role::Server && !self.ca().active().issuers().contains(&kept.issuer) {
+            return Ok(Some(past));
+        }
         if !self.is_named_as_listed(&kept) {
             return Ok(Some(past));
         }
@@ -293,6 +311,8 @@ impl Authority {
 struct Standing {
     member: Fqdn,
     by: String,
+    /// The ticket that is shown, or that the account was opened with, whatever became of it.
+    ticket: Option<KeptTicket>,
 }
 
 impl Enrolment for Authority {
@@ -355,6 +375,10 @@ impl Enrolment for Authority {
 
     fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Outcome<()>> {
         Box::pin(async move { self.hand_over(&leaf).await })
+    }
+
+    fn is_ours<'a>(&'a self, certificate: &'a CertificateDer<'static>) -> Answer<'a, Outcome<bool>> {
+        Box::pin(async move { Ok(self.ours(certificate).await?.is_some()) })
     }
 
     fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Outcome<()>> {

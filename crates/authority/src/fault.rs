@@ -101,7 +101,11 @@ pub enum Fault {
         roles: String,
     },
     /// Each move is a version of the topology.
-    #[error("{0} says again that it listens elsewhere: no more often than twice a minute; if nobody restarts it so often, look after it")]
+    #[error(
+        "{0} says again that it listens elsewhere: no more often than twice a minute and {max} times a day; if nobody restarts it so often, \
+         look after it, or write its addresses into the topology (verbund topology publish)",
+        max = crate::pace::MOVES_PER_DAY_MAX
+    )]
     MovesTooOften(Fqdn),
     /// Every password would be for nothing (RFC 7616 §3.4.2: the realm is part of its digest).
     #[error("domains has no {0} any more, which every password is bound to, so nobody could sign in: keep it, among others if you like")]
@@ -123,6 +127,34 @@ pub enum Fault {
         holder: String,
         /// Until the first of them ends.
         wait: std::time::Duration,
+    },
+    /// A key that is never certified (again).
+    #[error("no certificate is issued for this key: {0}; make a new key")]
+    KeyRefused(&'static str),
+    /// Nobody takes in a longer one.
+    #[error(
+        "the revocation list of {issuer} is full: {entries} certificates would be in it, and of {} bytes at the most members take it; \
+         replace the issuing CAs (verbund ca issuing renew), the lists of the new ones are empty",
+        pki::REVOCATION_LIST_BYTES_MAX
+    )]
+    ListFull {
+        /// Whose list.
+        issuer: String,
+        /// How many it would have.
+        entries: usize,
+    },
+    /// An address that is not known to be the server's own.
+    #[error(
+        "{server} says that it listens on {address}, and comes from {source_address}: a server says so of the address it comes from, or of \
+         one that the topology lists for it; write the other one into the topology (verbund topology publish)"
+    )]
+    NotItsAddress {
+        /// Who.
+        server: Fqdn,
+        /// What it said.
+        address: std::net::IpAddr,
+        /// Where it comes from.
+        source_address: std::net::IpAddr,
     },
     /// No certificate bears the name.
     #[error("there is no certificate of {0} that counts and was not revoked: verbund cert list shows those there are")]
@@ -187,6 +219,12 @@ pub enum Fault {
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] pki::NoRandomness),
+    /// A replacement of the CA.
+    #[error(transparent)]
+    Replacement(#[from] crate::ReplacementFault),
+    /// A request to an offline root could not be written.
+    #[error(transparent)]
+    Ceremony(#[from] pki::CeremonyFault),
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] pki::KeyFault),

@@ -22,10 +22,21 @@ impl Generation {
         &self.authority
     }
 
+    /// The same, whose certificates say where revocation lists are.
+    #[must_use]
+    pub fn with_urls(self, urls: Option<&pki::Urls>) -> Self {
+        Self { authority: self.authority.with_urls(urls), root: self.root }
+    }
+
     /// What tells it from every other one: SHA-256 of the certificate of its issuing CA for servers.
     #[must_use]
     pub fn id(&self) -> Fingerprint {
         Fingerprint::of(self.authority.issuing())
+    }
+
+    /// The subjects of its issuing CAs, as the ledger writes an issuer.
+    pub(crate) fn issuers(&self) -> Vec<String> {
+        self.authority.issuing_authorities().filter_map(|ca| pki::facts(ca.certificate())).map(|facts| facts.subject).collect()
     }
 
     pub(crate) fn issuing(&self) -> impl Iterator<Item = IssuingCa> {

@@ -220,6 +220,11 @@ impl Hub {
         change(seen);
     }
 
+    /// Rings with every report.
+    pub(crate) fn reports(&self) -> watch::Receiver<u64> {
+        self.reports.subscribe()
+    }
+
     /// What is known of a member.
     pub(crate) fn seen(&self, member: &Fqdn) -> Option<Seen> {
         self.state().seen.get(member).cloned()

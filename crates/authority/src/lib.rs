@@ -12,18 +12,24 @@ mod enrolment;
 mod expiry;
 mod fault;
 mod generation;
+mod giving_up;
 mod hub;
 mod inquiries;
+mod keys;
 mod lists;
+mod pace;
 mod publish;
 mod published;
 mod recovery;
+mod replacement;
 mod revoke;
 mod servers;
 mod upkeep;
 mod users;
+mod vault;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -33,7 +39,7 @@ use arc_swap::ArcSwap;
 use member::Member;
 use pki::Fqdn;
 use store::{Embedded, IssuanceLedger as _};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 pub use checkpoints::{AUDIT_HEAD, read_checkpoint};
 pub use copy::show as show_topology;
@@ -41,10 +47,14 @@ pub use documents::{Ca, Prepared, tell_users};
 pub use expiry::{Ending, Expiry, Urgency};
 pub use fault::Fault;
 pub use generation::Generation;
+pub use replacement::{Order, Record, Replacement, ReplacementFault, ReplacementStatus, Signed, What, mark};
 pub use servers::{Added, Known, NewServer, TICKET_LIFETIME};
+pub use vault::{NextFile, NextKeys, Vault, VaultFault};
 
 use hub::Hub;
 use inquiries::Inquiries;
+use keys::TakenBack;
+use pace::Paces;
 
 /// How long a command waits for members to acknowledge before it tells who has not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -80,12 +90,20 @@ pub struct Authority {
     member: Arc<Member>,
     hub: Hub,
     inquiries: Inquiries,
+    pace: Paces,
+    taken_back: TakenBack,
     /// One change at a time: what is stored, in force here and told to members goes by one order.
     changing: AsyncMutex<()>,
     /// While this authority, put back from a backup, waits for what members hold.
     recovery: Mutex<Option<recovery::Recovery>>,
     /// What was due and could not be done.
     troubles: Mutex<Vec<String>>,
+    /// Revocation lists of CAs that nobody believes any more, by fingerprint.
+    shelf: Mutex<HashMap<String, Vec<u8>>>,
+    /// Rings when a replacement of the CA has begun.
+    nudged: Notify,
+    /// Who was asked to renew because of it, and when.
+    asked_to_renew: Mutex<replacement::Asked>,
     domain: String,
     /// Where the administrator finds the topology in force; written after each publishing.
     copy: PathBuf,
@@ -101,9 +119,14 @@ impl Authority {
             member,
             hub: Hub::new(),
             inquiries: Inquiries::default(),
+            pace: Paces::default(),
+            taken_back: TakenBack::default(),
             changing: AsyncMutex::new(()),
             recovery: Mutex::default(),
             troubles: Mutex::default(),
+            shelf: Mutex::default(),
+            nudged: Notify::new(),
+            asked_to_renew: Mutex::default(),
             domain: domain.to_owned(),
             copy,
         })

@@ -1,8 +1,12 @@
 //! What the authority shows to everyone: roots, issuing CAs, revocation lists, the trust bundle; and what it answers.
 
-use std::time::SystemTime;
+use std::{
+    sync::{Arc, PoisonError},
+    time::SystemTime,
+};
 
 use pki::{CertificateDer, Fingerprint};
+use store::Replacements as _;
 use web::{Answer, Published};
 
 use crate::Authority;
@@ -26,9 +30,25 @@ impl Published for Authority {
             return None;
         }
         let holdings = self.member.holdings();
-        let issuer = holdings.bundle().list_issuers().find(|ca| Fingerprint::of(ca).to_string() == name)?;
+        let Some(issuer) = holdings.bundle().list_issuers().find(|ca| Fingerprint::of(ca).to_string() == name) else {
+            return self.shelf.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        };
         let key = pki::facts(issuer)?.public_key_fingerprint();
         holdings.lists().iter().find(|list| list.issuer_key() == key).map(|list| list.as_der().to_vec())
+    }
+
+    fn bundle_after(&self, sequence: u64) -> Answer<'_, Option<String>> {
+        Box::pin(async move {
+            let newest = Arc::clone(&self.member.holdings());
+            match self.store.bridge_after(sequence).await {
+                Ok(Some(bridge)) if bridge.sequence < newest.bundle().sequence => Some(bridge.signed),
+                Ok(_) => (newest.bundle().sequence > sequence).then(|| newest.bundle_text().text.clone()),
+                Err(error) => {
+                    tracing::error!(%error, "a bundle of before cannot be read");
+                    None
+                }
+            }
+        })
     }
 
     fn bundle(&self) -> Option<String> {

@@ -140,17 +140,21 @@ impl Authority {
     pub(crate) async fn publish_due_lists(&self, _change: &Change<'_>, now: SystemTime) -> Result<SignedLists, Fault> {
         let mut signed = self.ca().sign_due_lists(&self.store, now).await;
         signed.tell();
+        self.shelve().await?;
         self.publish_lists(std::mem::take(&mut signed.lists), now).await?;
         Ok(signed)
     }
 
     /// Puts lists into force here, then tells members.
-    async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn publish_lists(&self, lists: Vec<Vec<u8>>, now: SystemTime) -> Result<(), Fault> {
         if !lists.is_empty() {
             // Whoever is asked says what the lists say, also where these make up for something.
             self.inquiries.forget();
         }
-        for list in lists {
+        let holdings = self.member.holdings();
+        let issuers: Vec<_> = holdings.bundle().list_issuers().cloned().collect();
+        // Members know the CAs of the bundle; lists of those of before are shown to whoever fetches them.
+        for list in lists.into_iter().filter(|list| pki::RevocationList::read(list, &issuers).is_ok()) {
             let update = Update::RevocationLists { lists: vec![list] };
             self.member.take(&update, now).await?;
             if !self.is_recovering() {
@@ -178,7 +182,7 @@ impl Authority {
     }
 
     /// Into the ledger, then into a list: what is in the ledger is owed until a list tells it.
-    async fn take_back(
+    pub(crate) async fn take_back(
         &self,
         change: &Change<'_>,
         certificates: &[store::Issued],

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -149,8 +149,8 @@ impl Authority {
     }
 
     /// A member says where it listens: if the topology says otherwise, it is published anew. That is where others go; whom they
-    /// believe there is settled by certificates (P16).
-    pub(crate) async fn welcome(&self, peer: &Fqdn, hello: &Hello) -> Result<(), Fault> {
+    /// believe there is settled by certificates (P16). Still it is only led to its own addresses, and not all the time.
+    pub(crate) async fn welcome(&self, peer: &Fqdn, source: IpAddr, hello: &Hello) -> Result<(), Fault> {
         let change = self.changing.lock().await;
         self.hub.hello(peer, hello, SystemTime::now());
         let holdings = self.member.holdings();
@@ -158,7 +158,8 @@ impl Authority {
         let MemberListeners { sip, servers, https } = hello.listeners;
         let said = Listeners { sip, servers, https, http: server.listeners().http };
         if (server.is_expected() || *server.listeners() != said) && !self.comes_again(peer) {
-            if !self.hub.may_move(peer) {
+            check_own_addresses(server, &said, source)?;
+            if !self.hub.may_move(peer) || self.pace.move_on(peer, Instant::now()).is_err() {
                 return Err(Fault::MovesTooOften(peer.clone()));
             }
             let text = edit::set_listeners(&self.document().await?, peer, &said, true)?;
@@ -253,6 +254,19 @@ impl Authority {
             None => known,
         }
     }
+}
+
+/// Everybody dials what a server says here, so it says it of itself only: of the address that it comes from, of one that is
+/// listed for it, or of all that it has.
+fn check_own_addresses(server: &Server, said: &Listeners, source: IpAddr) -> Result<(), Fault> {
+    let addresses = |listeners: &Listeners| listeners.by_key().into_iter().filter_map(|(_, at)| Some(at?.ip().to_canonical()));
+    let listed = |address: &IpAddr| addresses(server.listeners()).any(|listed| listed == *address);
+    // All loopback addresses are one machine.
+    let is_source = |address: &IpAddr| *address == source || address.is_loopback() && source.is_loopback();
+    let is_its_own = |address: &IpAddr| is_source(address) || address.is_unspecified() || listed(address);
+    let foreign = addresses(said).find(|address| !is_its_own(address));
+    let server = server.fqdn().clone();
+    foreign.map_or(Ok(()), |address| Err(Fault::NotItsAddress { server, address, source_address: source }))
 }
 
 fn in_force_before(report: &Report) -> InForce {

@@ -57,14 +57,20 @@ impl Authority {
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);
         note("putting the topology into force", self.catch_up(&change, now).await);
         note("clearing away what is listed no more", self.clear_away(&change, now).await);
+        note("forgetting CAs of which nothing is left", self.forget_ended_generations(now).await);
+        note("laying out lists of CAs of before", self.shelve().await);
         note("signing the end of the audit log", self.checkpoint_if_due(now).await);
         note("counting", self.count(now).await);
+        let alarms = self.filling_lists().await.unwrap_or_default();
+        for alarm in &alarms {
+            tracing::error!("{alarm}");
+        }
         gauge!("verbund_authority_troubles").set(u32::try_from(troubles.len()).unwrap_or(u32::MAX));
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&troubles);
+        *self.troubles.lock().unwrap_or_else(PoisonError::into_inner) = [troubles.clone(), alarms].concat();
         troubles
     }
 
-    /// What was due and could not be done when it was tried last; for the administrator.
+    /// What was due and could not be done when it was tried last, and what soon cannot be; for the administrator.
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -96,7 +102,7 @@ impl Authority {
     }
 
     /// The same words under the certificate of today's signer: whoever joins later must be able to believe them.
-    async fn renew_topology(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
+    pub(crate) async fn renew_topology(&self, _change: &Change<'_>, now: SystemTime) -> Result<(), Fault> {
         let (ca, holdings) = (self.ca(), self.member.holdings());
         let text = &holdings.topology_text().text;
         if SignedTopology::is_signed_by(text, &ca.signer) {
@@ -140,13 +146,47 @@ impl Authority {
         Ok(self.store.user(&Aor::new(user, domain)).await?.is_some())
     }
 
+    /// Lays out the lists of generations that nobody believes any more, for those who still fetch them.
+    pub(crate) async fn shelve(&self) -> Result<(), Fault> {
+        let (ca, mut shelf) = (self.ca(), std::collections::HashMap::new());
+        for lister in ca.retired().flat_map(crate::Generation::listers) {
+            let key = lister.key();
+            if let Some(list) = self.store.list(&key).await? {
+                shelf.insert(key, list.der);
+            }
+        }
+        *self.shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = shelf;
+        Ok(())
+    }
+
+    /// Generations of before are kept as long as their revocation lists are wanted: until the last of their certificates has ended.
+    async fn forget_ended_generations(&self, now: SystemTime) -> Result<(), Fault> {
+        let ca = self.ca();
+        for generation in ca.retired_for_good() {
+            let mut last = None;
+            for issuer in generation.issuers() {
+                last = last.max(self.store.last_end_below(&issuer).await?);
+            }
+            if last.is_none_or(|last| last < now)
+                && let Some(vault) = ca.vault()
+            {
+                vault.forget(generation.id()).map_err(crate::ReplacementFault::from)?;
+                self.ca.store(Arc::new(self.ca().without_retired(generation.id())));
+                tracing::info!(generation = %generation.id(), "nothing is left of a CA that was replaced; its keys are removed");
+            }
+        }
+        Ok(())
+    }
+
     async fn count(&self, now: SystemTime) -> Result<(), Fault> {
+        gauge!("verbund_revocation_list_bytes_max").set(u32::try_from(pki::REVOCATION_LIST_BYTES_MAX).unwrap_or(u32::MAX));
         for list in self.store.lists().await? {
             let issuer = list.issuer.chars().take(16).collect::<String>();
             let age = now.duration_since(list.this_update).unwrap_or_default();
             let left = list.next_update.duration_since(now).unwrap_or_default();
             gauge!("verbund_revocation_list_age_seconds", "issuer" => issuer.clone()).set(age.as_secs_f64());
-            gauge!("verbund_revocation_list_left_seconds", "issuer" => issuer).set(left.as_secs_f64());
+            gauge!("verbund_revocation_list_left_seconds", "issuer" => issuer.clone()).set(left.as_secs_f64());
+            gauge!("verbund_revocation_list_bytes", "issuer" => issuer).set(u32::try_from(list.der.len()).unwrap_or(u32::MAX));
         }
         Ok(())
     }

@@ -84,11 +84,12 @@ impl Authority {
     /// There is no such user, they hold too many, or the request is no good.
     pub async fn sign_user_request(&self, user: &UserName, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
         let request = CertificateRequest::read(pem.as_bytes())?;
-        let _change = self.change().await?;
+        let change = self.change().await?;
         let now = SystemTime::now();
         self.known_user(user).await?;
         let holder = self.holder(user);
         self.check_room(&holder, user.as_str(), now).await?;
+        self.check_key(&change, request.key()).await?;
         let domain = Fqdn::parse(&self.domain).map_err(|_| Fault::Damaged("a domain that is none"))?;
         let name = SipUser::new(user.as_str(), domain).ok_or_else(|| Fault::Unwritable(user.clone()))?;
         let issued = self.ca().authority().issue_user(&name, request.key(), now)?;

@@ -4,14 +4,10 @@
 
 mod world;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use authority::{Ending, Expiry, Urgency};
-use web::control::{Control as _, Hello, MemberListeners};
-use world::{World, fqdn};
+use world::{World, fqdn, hello, listeners};
 
 const DAY: Duration = Duration::from_hours(24);
 const FE2: &str = "fe2.a.test";
@@ -20,9 +16,7 @@ const FE2: &str = "fe2.a.test";
 async fn world() -> World {
     let world = World::new().await;
     world.joined(FE2).await;
-    let [sip, servers, https] = [0, 1, 2].map(|nth| Some(([127, 0, 0, 1], 22_000 + nth).into()));
-    let hello = Hello { version: "1".into(), listeners: MemberListeners { sip, servers, https } };
-    Arc::clone(&world.authority).hello(fqdn(FE2), hello).await.unwrap();
+    hello(&world.authority, FE2, listeners(22_000)).await.unwrap();
     world
 }
 

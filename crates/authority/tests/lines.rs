@@ -61,12 +61,16 @@ impl Lines {
 
     /// A list of the servers' CA that revokes the authority's own certificate, or another one, as the member hears of it.
     async fn take_list(&self, serial: pki::Serial) {
+        self.member.take(&self.list(serial), SystemTime::now()).await.unwrap();
+    }
+
+    fn list(&self, serial: pki::Serial) -> Update {
         let now = SystemTime::now();
         let ca = self.world.authority.ca();
         let number = self.member.holdings().lists().iter().map(pki::RevocationList::number).max().unwrap() + 1;
         let revoked = RevokedCertificate { serial, at: now, reason: RevocationReason::KeyCompromise };
         let list = ca.authority().servers().revocation_list(&[revoked], number, now).unwrap();
-        self.member.take(&Update::RevocationLists { lists: vec![list] }, now).await.unwrap();
+        Update::RevocationLists { lists: vec![list] }
     }
 }
 
@@ -175,4 +179,22 @@ async fn n5_an_authority_whose_certificate_is_revoked_is_heard_no_more_on_the_li
     lines.add_user("carla").await;
     wait_until("and again", || lines.broken_off.load(Ordering::Relaxed) > 2).await;
     assert!(!lines.knows("carla"), "nothing comes over it");
+}
+
+#[tokio::test]
+async fn n5_what_was_revoked_is_asked_for_by_a_server_that_lost_its_line() {
+    let lines = Lines::new().await;
+    lines.add_user("anna").await;
+    wait_until("the member hears of anna", || lines.knows("anna")).await;
+    // In force at the authority, and told to nobody.
+    let serial = pki::Serial::from_be_bytes(&[1; 16]);
+    let authority = &lines.world.authority;
+    authority.member().take(&lines.list(serial.clone()), SystemTime::now()).await.unwrap();
+    lines.add_user("bert").await;
+    wait_until("the member hears of bert", || lines.knows("bert")).await;
+    let is_known = || lines.member.holdings().lists().iter().any(|list| list.contains(&serial));
+    assert!(!is_known());
+    // No line any more: it is no member, and still has links that may have to be cut.
+    authority.remove_server(&fqdn("fe2.a.test")).await.unwrap();
+    wait_until("the list was fetched", is_known).await;
 }

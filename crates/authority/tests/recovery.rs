@@ -9,10 +9,10 @@ use authority::Fault;
 use pki::{RevocationReason, RevokedCertificate, Serial};
 use store::{IssuanceLedger as _, RevocationListStore as _};
 use web::{
-    control::{Control as _, Hello, MemberListeners, Shown},
+    control::{Control as _, Shown},
     enrolment::Applicant,
 };
-use world::{World, fqdn, issue};
+use world::{World, fqdn, hello, issue, listeners};
 
 const FE1: &str = "fe1.a.test";
 
@@ -20,10 +20,7 @@ const FE1: &str = "fe1.a.test";
 async fn recovering() -> (World, Applicant, tempfile::TempDir, PathBuf) {
     let (world, dir) = (World::new().await, tempfile::tempdir().unwrap());
     let applicant = world.joined(FE1).await;
-    let at = |port| Some(([127, 0, 0, 1], port).into());
-    let listeners = MemberListeners { sip: at(6061), servers: at(6062), https: at(6443) };
-    let hello = Hello { version: "1".into(), listeners };
-    world.authority.clone().hello(fqdn(FE1), hello).await.unwrap();
+    hello(&world.authority, FE1, listeners(6061)).await.unwrap();
     let marker = dir.path().join("restored.json");
     std::fs::write(&marker, "{}").unwrap();
     world.authority.recover(marker.clone());

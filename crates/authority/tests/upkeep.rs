@@ -9,15 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use authority::Fault;
+use authority::{Ca, Fault, Prepared};
 use member::{Believed, Holdings};
 use pki::{Fingerprint, Key, Serial};
 use store::{Actor, Enrolments as _, IssuanceLedger as _, Issued, Members as _, NewAccount, Report, Role, Ticket};
 use web::{
-    control::{Control as _, Held, Hello, InForce, MemberListeners, Update},
+    control::{Control as _, Held, InForce, Update},
     enrolment::Revoker,
 };
-use world::{World, fqdn};
+use world::{World, fqdn, hello, listeners};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const FE2: &str = "fe2.a.test";
@@ -64,6 +64,31 @@ async fn n31_a_ca_whose_key_is_away_keeps_no_other_list_from_being_signed() {
     world.root_away.store(false, Ordering::SeqCst);
     assert_eq!(world.authority.freshen(later).await, Vec::<String>::new());
     assert_eq!((fresh(), world.authority.troubles().len()), (3, 0));
+}
+
+#[tokio::test]
+async fn n31_an_authority_starts_though_it_can_sign_no_list() {
+    let world = World::new().await;
+    world.joined(FE2).await;
+    world.issuing_away.store(true, Ordering::SeqCst);
+    assert!(matches!(world.authority.revoke(FE2).await, Err(Fault::NotTold(_))));
+    let (store, later) = (world.authority.store().clone(), SystemTime::now() + DAY);
+    let prepared = Prepared::prepare(Ca::clone(&world.authority.ca()), &store, &fqdn(OWN), world::DOMAIN, later).await.unwrap();
+    assert_eq!(prepared.holdings.topology().version(), world.authority.member().holdings().topology().version());
+}
+
+#[tokio::test]
+async fn an_administrator_is_told_in_good_time_that_a_list_fills_up() {
+    let world = World::new().await;
+    assert_eq!(world.authority.troubles(), Vec::<String>::new());
+    world.plant_list(pki::REVOCATION_LIST_BYTES_MAX / 2).await;
+    // Nothing failed yet.
+    assert_eq!(world.authority.freshen(SystemTime::now()).await, Vec::<String>::new());
+    assert!(
+        matches!(&world.authority.troubles()[..], [alarm] if alarm.contains("verbund ca issuing renew")),
+        "{:?}",
+        world.authority.troubles()
+    );
 }
 
 #[tokio::test]
@@ -160,9 +185,7 @@ async fn a_member_that_comes_back_while_it_is_waited_for_is_not_reported_as_miss
     let world = World::new().await;
     world.joined("fe3.a.test").await;
     world.joined(FE2).await;
-    let [sip, servers, https] = [23_001, 23_002, 23_003].map(|port| Some(([127, 0, 0, 1], port).into()));
-    let hello = Hello { version: "1".into(), listeners: MemberListeners { sip, servers, https } };
-    Arc::clone(&world.authority).hello(fqdn(FE2), hello).await.unwrap();
+    hello(&world.authority, FE2, listeners(23_001)).await.unwrap();
     let revoking = tokio::spawn({
         let authority = Arc::clone(&world.authority);
         async move { authority.revoke("fe3.a.test").await.unwrap() }

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Shows the certificates of the running server, and judges any
     #[command(subcommand)]
     Cert(Cert),
-    /// Keeps the root offline: makes it, has it sign, puts what it signed into place
+    /// Keeps the root offline, and replaces root and issuing CAs while everything works
     #[command(subcommand)]
     Ca(ca::Ca),
     /// Lists the newest trust decisions of the running server

@@ -21,12 +21,14 @@ use tokio::{
 use topology::Role;
 use trust::{Refusal, tls::ServerIdentity};
 use web::{
-    admin::rfc3339,
     client::Target,
-    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, InForce, MemberListeners, Shown, Update},
+    control::{ControlClient, ControlError, HEARTBEAT_EVERY, Hello, MemberListeners, Shown, Update},
 };
 
-use crate::{Holdings, Member, catch_up};
+use crate::{
+    Holdings, Member, catch_up,
+    way_back::{self, WayBack},
+};
 
 /// How long to wait before the authority is called again: at first, and at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -100,8 +102,26 @@ impl Agent {
             self.ask_at = self.ask_at.filter(|_| !is_news).or(Some(began));
             tracing::warn!(server = %self.member.name(), reason = %ended, again_in = ?backoff, "no line to the authority; what is held stays in force");
             self.catch_up().await;
+            self.look_for_the_way_back().await;
             sleep(jittered(backoff)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// The authority may be somebody whom this server does not believe any more, or the other way round.
+    async fn look_for_the_way_back(&self) {
+        match way_back::find(&self.member, &self.target()).await {
+            Ok(WayBack::Found { others: true }) => {
+                tracing::info!(server = %self.member.name(), "the CA was replaced while this server was away; it has followed");
+                // Our certificate is of the CA of before. If a renewal is wanted already, that is enough.
+                let _ = self.renew.try_send(());
+            }
+            Ok(WayBack::Broken(reason)) => tracing::error!(
+                server = %self.member.name(), %reason,
+                "the authority's trust bundle does not follow from the one held: if its CA was replaced while this server was away,                  remove this server there (verbund topology remove), add it again, and join anew with an empty --data; if it was not,                  somebody else answers at its address"
+            ),
+            // It is not there, and that was told.
+            Ok(WayBack::None | WayBack::Found { others: false }) | Err(_) => {}
         }
     }
 
@@ -144,6 +164,7 @@ impl Agent {
         (self.failed, self.ask_at) = (0, None);
         let mut heartbeat = interval(HEARTBEAT_EVERY);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shown = self.member.shown_certificate();
         loop {
             let time_has_passed = tokio::select! {
                 update = feed.next() => {
@@ -154,13 +175,15 @@ impl Agent {
                     false
                 }
                 Ok(()) = epoch.changed() => true,
+                // The authority may wait for nothing else.
+                Ok(()) = shown.changed() => true,
                 _ = heartbeat.tick() => true,
             };
             if time_has_passed || epoch.has_changed().unwrap_or(true) {
                 epoch.mark_unchanged();
                 self.judge(&client)?;
             }
-            client.ack(&self.report()).await?;
+            client.ack(&self.member.report().await).await?;
         }
     }
 
@@ -207,12 +230,6 @@ impl Agent {
         tracing::error!(server = %self.member.name(), %refusal, "this server was revoked and serves nobody until it has another certificate");
         self.identity.withdraw(&chain);
         self.member.send_everybody_away("this server's certificate was revoked").await;
-    }
-
-    fn report(&self) -> InForce {
-        let shown = self.identity.chain().first().and_then(pki::facts);
-        let (serial, not_after) = shown.map(|facts| (facts.serial.to_string(), rfc3339(facts.not_after))).unwrap_or_default();
-        InForce { serial, not_after, ..self.member.in_force().borrow().clone() }
     }
 }
 

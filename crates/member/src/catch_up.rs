@@ -79,23 +79,34 @@ pub async fn catch_up(member: &Member, joined_at: SocketAddr) -> Result<(), Catc
 }
 
 async fn catch_up_at(member: &Member, address: SocketAddr) -> Result<(), CatchUpFault> {
-    let authority = target(&member.holdings(), address)?;
+    let held = member.holdings();
+    let authority = target(&held, address)?;
+    let mut found = fetch_lists(member, &authority).await?;
+    // After the lists: by them it is judged who signed it. Where the CA was replaced meanwhile, it is the one that leads there.
+    let path = format!("{BUNDLE_PATH}?after={}", held.bundle().sequence);
+    if let Some(document) = get(&authority, &path, DOCUMENT_BYTES_MAX).await?.and_then(|text| String::from_utf8(text).ok()) {
+        found = true;
+        if held.bundle_text().text != document {
+            take(member, Update::Bundle { document }).await;
+        }
+    }
+    if member.holdings().bundle().issuing != held.bundle().issuing {
+        fetch_lists(member, &authority).await?;
+    }
+    if found { Ok(()) } else { Err(CatchUpFault::Nothing { server: authority.authority() }) }
+}
+
+/// Whether there were any.
+async fn fetch_lists(member: &Member, authority: &Target) -> Result<bool, CallError> {
     let mut found = false;
     for path in list_paths(&member.holdings()) {
-        let Some(der) = get(&authority, &path, REVOCATION_LIST_BYTES_MAX).await? else { continue };
+        let Some(der) = get(authority, &path, REVOCATION_LIST_BYTES_MAX).await? else { continue };
         found = true;
         if !member.holdings().lists().iter().any(|held| held.as_der() == der) {
             take(member, Update::RevocationLists { lists: vec![der] }).await;
         }
     }
-    // After the lists: by them it is judged who signed it.
-    if let Some(document) = get(&authority, BUNDLE_PATH, DOCUMENT_BYTES_MAX).await?.and_then(|text| String::from_utf8(text).ok()) {
-        found = true;
-        if member.holdings().bundle_text().text != document {
-            take(member, Update::Bundle { document }).await;
-        }
-    }
-    if found { Ok(()) } else { Err(CatchUpFault::Nothing { server: authority.authority() }) }
+    Ok(found)
 }
 
 fn list_paths(holdings: &Holdings) -> Vec<String> {

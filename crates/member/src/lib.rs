@@ -13,10 +13,11 @@ mod member;
 #[cfg(test)]
 mod tests;
 mod users;
+mod way_back;
 
 pub use agent::{About, Agent, jittered};
 pub use catch_up::{CatchUpFault, authority_addresses, catch_up};
 pub use holdings::{Believed, Changed, GRACE, Holdings, Refused};
 pub use join::{JoinFault, JoinString};
-pub use member::{Member, Taken, checks_sign_ins_of, directory};
+pub use member::{Member, ShownCertificate, Taken, checks_sign_ins_of, directory};
 pub use users::{Homed, USERS_MAX, Users, UsersChange, UsersFault, record};

@@ -24,6 +24,8 @@ use crate::{
     users::{Homed, UsersChange, UsersFault},
 };
 
+/// Told the roots in PEM.
+type ToldRoots = Box<dyn Fn(&str) + Send + Sync>;
 /// Where a question about ourselves comes from; nothing is believed because of it.
 const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -58,11 +60,24 @@ pub struct Member {
     /// Counts the changes of the policy, for listeners that have to judge again.
     epoch: watch::Sender<u64>,
     in_force: watch::Sender<InForce>,
+    /// The certificate that this server shows.
+    certificate: watch::Sender<ShownCertificate>,
+    /// Told the roots in PEM whenever a bundle came.
+    roots: Option<ToldRoots>,
     /// What is known without waiting: the documents that are shown to everyone.
     shown: watch::Sender<Arc<Holdings>>,
     handle: Handle,
     store: Embedded,
     domain: String,
+}
+
+/// The certificate that a server shows, as the authority is told of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ShownCertificate {
+    /// Its serial number in hexadecimal.
+    pub serial: String,
+    /// When it ends, RFC 3339.
+    pub not_after: String,
 }
 
 /// What became of an update.
@@ -88,11 +103,46 @@ impl Member {
             policy,
             epoch: watch::Sender::new(0),
             in_force: watch::Sender::new(in_force),
+            certificate: watch::Sender::default(),
+            roots: None,
             shown: watch::Sender::new(shown),
             handle,
             store,
             domain: domain.to_owned(),
         }
+    }
+
+    /// The same, which tells `roots` the roots in PEM whenever a bundle came, before the bundle is acknowledged: phones and the
+    /// next start go by them.
+    #[must_use]
+    pub fn telling_roots(self, roots: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { roots: Some(Box::new(roots)), ..self }
+    }
+
+    /// This server shows this certificate, from its start on.
+    pub fn show(&self, certificate: ShownCertificate) {
+        self.certificate.send_replace(certificate);
+    }
+
+    /// The same, in the place of another one: links on which that was shown are replaced.
+    /// `edition` is the number of it ([`ServerIdentity::edition`](trust::tls::ServerIdentity::edition)).
+    pub async fn show_another(&self, certificate: ShownCertificate, edition: u64) {
+        self.handle.with(move |node: &mut Node, now| node.handle_renewed(edition, now)).await;
+        // Only now: whoever hears of it may ask how many links are outdated, and must not hear too few.
+        self.show(certificate);
+    }
+
+    /// The certificate that this server shows, and every change of it.
+    #[must_use]
+    pub fn shown_certificate(&self) -> watch::Receiver<ShownCertificate> {
+        self.certificate.subscribe()
+    }
+
+    /// What the authority is told: what is in force, and what is shown.
+    pub async fn report(&self) -> InForce {
+        let ShownCertificate { serial, not_after } = self.certificate.borrow().clone();
+        let outdated = self.handle.with(|node: &mut Node, _| node.outdated_links()).await.unwrap_or_default();
+        InForce { serial, not_after, outdated_links: outdated as u64, ..self.in_force.borrow().clone() }
     }
 
     /// This server's name.
@@ -160,6 +210,9 @@ impl Member {
             inside.mended(update.document());
             self.shown.send_replace(Arc::new(inside.holdings.clone()));
             self.keep(&mut inside, update, &changed, now).await;
+            if let (Update::Bundle { .. }, Some(roots)) = (update, &self.roots) {
+                roots(&inside.holdings.bundle().roots_pem());
+            }
             self.in_force.send_modify(|in_force| in_force.cut = cut as u64);
             self.tell(&inside);
         }

@@ -63,6 +63,8 @@ pub(crate) struct Facts {
     suite: Option<CipherSuite>,
     group: Option<NamedGroup>,
     server_name: Option<Box<str>>,
+    /// Which certificate of ours was shown.
+    edition: u64,
     /// What the other side showed and proved to hold the key of; leaf first, empty if nothing.
     chain: Box<[CertificateDer<'static>]>,
     holder: OnceLock<Box<Holder>>,
@@ -91,6 +93,7 @@ impl Facts {
             suite: tls.suite().map(|suite| suite.suite()),
             group: tls.group(),
             server_name,
+            edition: established.edition,
             chain: tls.peer_chain().unwrap_or_default().into(),
             holder: OnceLock::new(),
         }
@@ -144,7 +147,7 @@ impl Facts {
 
     /// How it came, for the core.
     pub(crate) fn arrival(&self) -> Arrival {
-        Arrival { source: self.remote.ip(), local: self.local, server_name: self.server_name().map(str::to_owned) }
+        Arrival { source: self.remote.ip(), local: self.local, server_name: self.server_name().map(str::to_owned), edition: self.edition }
     }
 
     /// For the decision record.

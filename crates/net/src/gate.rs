@@ -17,6 +17,7 @@ use crate::server_name;
 pub struct Gate {
     pub(crate) listener: Listener,
     pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) identity: Arc<ServerIdentity>,
     belief: Belief,
 }
 
@@ -32,8 +33,8 @@ impl Gate {
             Listener::Clients | Listener::Servers => {}
             Listener::Web => return Err(TlsFault::Library(rustls::Error::General("SIP is not spoken on the port for HTTPS".into()))),
         }
-        let config = server_config(listener, identity, Arc::clone(&policy), Arc::clone(&clock))?;
-        Ok(Self { listener, tls: server_name::overhear(&config), belief: Belief { policy, clock } })
+        let config = server_config(listener, Arc::clone(&identity), Arc::clone(&policy), Arc::clone(&clock))?;
+        Ok(Self { listener, tls: server_name::overhear(&config), identity, belief: Belief { policy, clock } })
     }
 
     pub(crate) fn belief(&self) -> &Belief {
@@ -44,6 +45,7 @@ impl Gate {
 /// The way to `trust` of the links that this server opens to others.
 pub struct Dialler {
     pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) identity: Arc<ServerIdentity>,
     belief: Belief,
 }
 
@@ -53,8 +55,8 @@ impl Dialler {
     /// # Errors
     /// The TLS library lacks what is needed.
     pub fn new(identity: Arc<ServerIdentity>, policy: Arc<LivePolicy>, clock: Clock) -> Result<Self, TlsFault> {
-        let tls = link_config(identity, Arc::clone(&policy), Arc::clone(&clock))?;
-        Ok(Self { tls, belief: Belief { policy, clock } })
+        let tls = link_config(Arc::clone(&identity), Arc::clone(&policy), Arc::clone(&clock))?;
+        Ok(Self { tls, identity, belief: Belief { policy, clock } })
     }
 
     pub(crate) fn belief(&self) -> &Belief {

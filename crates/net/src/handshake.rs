@@ -41,6 +41,8 @@ pub(crate) struct Established {
     pub(crate) tls: Tls,
     /// The name the client asked for.
     pub(crate) server_name: Option<Box<str>>,
+    /// Which certificate of ours was shown.
+    pub(crate) edition: u64,
     /// What the client already said; nobody may look at it before `trust` spoke.
     pub(crate) early: Vec<u8>,
 }
@@ -107,8 +109,9 @@ async fn in_turn(stream: &mut TcpStream, way: &Way, shared: &Shared, seat: &Seat
         input_is_there(stream).await?;
     }
     let _places: [Option<SemaphorePermit<'_>>; 2] = [seat.handshakes().acquire().await.ok(), share.handshakes.acquire().await.ok()];
+    let edition = way.edition();
     let tls = way.tls(shared.limits.handshake_bytes_max).map_err(Unfinished::Broken)?;
-    let mut established = Established { tls, server_name: None, early: Vec::new() };
+    let mut established = Established { tls, server_name: None, edition, early: Vec::new() };
     if speaks_first {
         stream.write_all(&established.tls.first_word().map_err(Unfinished::Broken)?).await?;
     }

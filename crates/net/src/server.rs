@@ -84,6 +84,8 @@ impl<C: Core> Server<C> {
         tasks.spawn(rejudge::watch(self.handle.clone()));
         let mut core = tokio::spawn(self.core.run(self.inbox));
         tokio::select! {
+            // Looked at first: at a shutdown the listeners end too, and that is no fault.
+            biased;
             () = shared.ended() => {
                 // Stop accepting first: who comes now must not be told that we are there.
                 tasks.shutdown().await;

@@ -82,6 +82,14 @@ impl Way {
         }
     }
 
+    /// Which certificate of ours a handshake that begins now shows, at least.
+    pub(crate) fn edition(&self) -> u64 {
+        match self {
+            Self::Accepted(gate) => gate.identity.edition(),
+            Self::Dialled(dialler, _) => dialler.identity.edition(),
+        }
+    }
+
     fn belief(&self) -> &Belief {
         match self {
             Self::Accepted(gate) => gate.belief(),

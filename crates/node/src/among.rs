@@ -9,7 +9,7 @@ use trust::Peer;
 
 use crate::{
     Arrival, Node, Output,
-    links::{Action, LinkStatus},
+    links::{Action, Leaf, LinkStatus, Shown},
     place::Place,
     session::Session,
 };
@@ -74,9 +74,24 @@ impl Node {
         self.links.status()
     }
 
+    /// This server shows another certificate from now on: links on which the one before was shown are replaced by new ones,
+    /// without anything under way being lost.
+    /// `edition` is its number.
+    pub fn handle_renewed(&mut self, edition: u64, now: Instant) {
+        self.links.handle_renewed(edition, now);
+    }
+
+    /// How many links there are on which either end showed a certificate that it has replaced since.
+    #[must_use]
+    pub fn outdated_links(&self) -> usize {
+        self.links.outdated()
+    }
+
     /// A server proved its name, on a connection that either side opened.
     pub(crate) fn link(&mut self, flow: Flow, name: &Fqdn, peer: Peer, arrival: &Arrival, now: Instant) {
-        match self.links.handle_connected(flow, name, now, self.proxy.random()) {
+        let Peer::TrustedServer { certificate, .. } = &peer else { return };
+        let theirs = Leaf { fingerprint: certificate.fingerprint(), not_before: certificate.not_before() };
+        match self.links.handle_connected(flow, name, Shown { ours: arrival.edition, theirs }, now, self.proxy.random()) {
             Ok(server) => {
                 let mut session = Session::new(peer, arrival, Arc::clone(&self.sent_by_to_servers));
                 session.server = Some(server);

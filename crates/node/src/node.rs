@@ -78,6 +78,8 @@ pub struct Arrival {
     pub local: SocketAddr,
     /// The name that was asked for in the TLS handshake, if one was (SNI, RFC 6066 §3).
     pub server_name: Option<String>,
+    /// Which certificate of ours was shown: they are counted.
+    pub edition: u64,
 }
 
 /// What the core wants done.
@@ -309,6 +311,7 @@ impl Node {
         self.registrar.handle_timeout(now);
         self.proxy.handle_timeout(now);
         self.links.handle_timeout(now, || self.proxy.random());
+        self.links.close_retired(now, |flow| self.proxy.is_busy(flow));
         self.follow_up(now);
         while let Some((since, flow)) = self.newcomers.front().copied() {
             if now < since + self.limits.sign_in_within {

@@ -68,7 +68,8 @@ pub struct Bundle {
     pub refresh: Duration,
     /// The roots of the organisation.
     pub roots: Vec<CertificateDer<'static>>,
-    /// The issuing CAs: any other one below the same roots does not count.
+    /// The issuing CAs: any other one below the same roots does not count. The first of each kind is the one that issues now, the
+    /// others are believed as long as something of them is in use.
     pub issuing: Vec<IssuingCa>,
     /// The revocation lists.
     pub lists: Vec<ListPlace>,
@@ -230,6 +231,12 @@ impl Bundle {
         Self::accept(None, &document, now)
     }
 
+    /// What a bundle says that the authority signed itself; also when its signer no longer counts. Nothing of its signature is
+    /// checked, so it proves nothing.
+    pub fn unchecked(text: &str) -> Option<Self> {
+        Self::from_payload(&jws::unchecked_payload(text).ok()?).ok()
+    }
+
     fn of_document(document: &SignedDocument) -> Result<Self, BundleFault> {
         let shown = document.kind();
         if shown != DocumentKind::Bundle {
@@ -247,6 +254,11 @@ impl Bundle {
     pub fn pinned(&self) -> Vec<PinnedIssuer> {
         let pin = |ca: &IssuingCa| PinnedIssuer { fingerprint: Fingerprint::of(&ca.certificate), kind: ca.kind };
         self.issuing.iter().map(pin).collect()
+    }
+
+    /// The CA that issues to holders of this kind now.
+    pub fn issuer(&self, kind: IssuerKind) -> Option<&CertificateDer<'static>> {
+        self.issuing.iter().find(|ca| ca.kind == kind).map(|ca| &ca.certificate)
     }
 
     /// The roots in PEM: for phones and operating systems.

@@ -73,6 +73,8 @@ pub struct IssuingRequest {
     kind: IssuerKind,
     domains: Vec<Fqdn>,
     urls: Option<Urls>,
+    /// The least number that its name may bear.
+    number: u16,
     request: CertificateRequest,
 }
 
@@ -84,6 +86,9 @@ struct WrittenRequest {
     kind: Kind,
     domains: Vec<String>,
     urls: Option<String>,
+    /// 0 in requests from before there was one.
+    #[serde(default)]
+    number: u16,
     request: String,
 }
 
@@ -121,6 +126,19 @@ impl IssuingRequest {
         urls: Option<&Urls>,
         key: &CaSigner,
     ) -> Result<String, CeremonyFault> {
+        Self::write_numbered(organisation, kind, domains, urls, 1, key)
+    }
+
+    /// The same for an organisation that had issuing CAs before, maybe of another root: the name of the new one bears this number
+    /// or a higher one, for no two may have one name.
+    pub fn write_numbered(
+        organisation: &str,
+        kind: IssuerKind,
+        domains: &[Fqdn],
+        urls: Option<&Urls>,
+        number: u16,
+        key: &CaSigner,
+    ) -> Result<String, CeremonyFault> {
         let der = certificate_request_by(key, &[]).map_err(AuthorityFault::Key)?;
         let written = WrittenRequest {
             format: FORMAT,
@@ -128,6 +146,7 @@ impl IssuingRequest {
             kind: kind.into(),
             domains: domains.iter().map(Fqdn::to_string).collect(),
             urls: urls.map(Urls::to_string),
+            number,
             request: pem::section("CERTIFICATE REQUEST", &der).to_string(),
         };
         // What would be refused over there is refused here.
@@ -148,6 +167,7 @@ impl IssuingRequest {
             kind: written.kind.into(),
             domains: written.domains.iter().map(domain).collect::<Result<_, _>>()?,
             urls: written.urls.as_deref().map(Urls::below).transpose()?,
+            number: written.number,
             request: CertificateRequest::read(written.request.as_bytes())?,
         })
     }
@@ -297,7 +317,7 @@ impl RootRegister {
         }
         let plan = IssuingPlan {
             organisation: &self.organisation,
-            generation: self.next_generation(request.kind, now),
+            generation: self.next_generation(request.kind, now).max(request.number),
             kind: request.kind,
             domains: &request.domains,
             urls: request.urls.as_ref(),
@@ -330,7 +350,7 @@ impl RootRegister {
     /// Signs the root's next revocation list.
     pub fn next_list(&mut self, root: &Root, now: SystemTime) -> Result<Vec<u8>, CeremonyFault> {
         self.check_root(root)?;
-        let number = crate::next_number(Some(self.list_number), now);
+        let number = self.list_number + 1;
         let list = root.revocation_list(&self.revoked, number, now)?;
         self.list_number = number;
         Ok(list)
@@ -340,11 +360,14 @@ impl RootRegister {
         if self.root == Fingerprint::of(root.certificate()) { Ok(()) } else { Err(CeremonyFault::OtherRoot) }
     }
 
-    /// One more than there are of this kind and year, so no name comes twice.
+    /// One more than the highest of this kind and year, so no name comes twice: names may begin above 1, and leave numbers out.
     fn next_generation(&self, kind: IssuerKind, now: SystemTime) -> u16 {
         let year = |moment: SystemTime| OffsetDateTime::from(moment).year();
-        let same = self.issued.iter().filter(|issued| issued.kind == kind && year(issued.at) == year(now)).count();
-        u16::try_from(same + 1).unwrap_or(u16::MAX)
+        let same = self.issued.iter().filter(|issued| issued.kind == kind && year(issued.at) == year(now));
+        let number = |issued: &IssuedCa| issued.name.rsplit('-').next().and_then(|number| number.parse::<u16>().ok());
+        let (count, highest) =
+            same.fold((0_u16, 0), |(count, highest), issued| (count.saturating_add(1), highest.max(number(issued).unwrap_or(0))));
+        count.max(highest).saturating_add(1)
     }
 }
 

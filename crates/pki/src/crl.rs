@@ -424,13 +424,6 @@ pub struct RevokedCertificate {
     pub reason: RevocationReason,
 }
 
-/// The number for the next list or bundle after `last`: the seconds since 1970, or one more than the last where that is not
-/// above it. So a CA that was put back from an old backup does not give numbers that members have passed (row N29).
-pub fn next_number(last: Option<u64>, now: SystemTime) -> u64 {
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    last.map_or(seconds, |last| seconds.max(last.saturating_add(1)))
-}
-
 /// Signs a complete list of the CA `ca`, whose key is `key`: number `number`, counted up by the
 /// caller, good from `this_update` to `next_update`.
 ///

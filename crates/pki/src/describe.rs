@@ -73,6 +73,13 @@ pub fn facts(der: &CertificateDer<'_>) -> Option<CertificateFacts> {
     })
 }
 
+/// The organisation that a certificate names as its holder (X.520 `O`).
+pub fn organisation_of(der: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let name = certificate.subject().iter_organization().next()?.as_str().ok()?;
+    Some(name.to_owned())
+}
+
 /// A distinguished name in one line.
 pub(crate) fn name_text(name: &X509Name<'_>) -> String {
     printable(&name.to_string())

@@ -37,7 +37,7 @@ mod verify;
 
 pub use anchors::{AnchorFault, Anchors, IssuerKind, PinnedIssuer};
 pub use authority::{
-    Authority, AuthorityFault, ISSUING_VALIDITY, IssuingAuthority, IssuingPlan, ROOT_LIST_VALIDITY, ROOT_VALIDITY, Root, Urls,
+    Authority, AuthorityFault, ISSUING_VALIDITY, IssuingAuthority, IssuingPlan, ROOT_LIST_VALIDITY, ROOT_VALIDITY, Root, Urls, check_link,
 };
 pub use bundle::{
     BUNDLE_ISSUING_MAX, BUNDLE_PARTNERS_MAX, BUNDLE_ROOTS_MAX, Bundle, BundleFault, HeldBundle, IssuingCa, ListPlace, PartnerAnchors,
@@ -46,11 +46,11 @@ pub use bundle::{
 pub use ceremony::{CEREMONY_BYTES_MAX, CeremonyFault, IssuedCa, IssuingRequest, RootRegister};
 pub use crl::{
     REVOCATION_LIST_BYTES_MAX, REVOCATION_LIST_VALIDITY, RevocationList, RevocationListFault, RevocationReason, RevokedCertificate,
-    next_number, revocation_lists_from, sign_revocation_list,
+    revocation_lists_from, sign_revocation_list,
 };
 pub use csr::{CertificateRequest, REQUEST_BYTES_MAX, REQUEST_NAMES_MAX, RequestFault, certificate_request, certificate_request_pem};
 pub use delegation::{is_signature_of, speaks_for};
-pub use describe::{CertificateFacts, facts, moment, rfc3339};
+pub use describe::{CertificateFacts, facts, moment, organisation_of, rfc3339};
 pub use fqdn::{Fqdn, FqdnFault};
 pub use identity::SipUser;
 pub use jws::{DOCUMENT_BYTES_MAX, DocumentFault, DocumentKind, DocumentSigner, SignedDocument, read_signed};

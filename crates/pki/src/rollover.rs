@@ -114,7 +114,7 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RolloverFault {
     /// A root is not replaced by itself.
-    #[error("the old and the new root are the same; make a new one with `verbund ca root init`")]
+    #[error("the old and the new CA are the same; make a new root with `verbund ca root init`, or new issuing CAs")]
     SameRoot,
     /// A number that was used already.
     #[error("bundle {0} is not newer than the one before; publish it with the next number")]
@@ -142,7 +142,7 @@ pub struct Rollover {
 
 impl Rollover {
     /// Begins to replace `old` by `new` among these members. The new root, its issuing CAs and the link
-    /// certificates have been made.
+    /// certificates have been made. Where only the issuing CAs are replaced below a root that stays, `old` and `new` are those.
     pub fn stage(
         old: Fingerprint,
         new: Fingerprint,
@@ -158,7 +158,12 @@ impl Rollover {
         Ok(Self { old, new, pace, phase, since: now, members, outstanding: None, left_behind })
     }
 
-    /// The root that goes and the root that comes.
+    /// When its phase began.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// What goes and what comes.
     pub fn roots(&self) -> (Fingerprint, Fingerprint) {
         (self.old, self.new)
     }
@@ -195,6 +200,14 @@ impl Rollover {
         match self.phase {
             Phase::Renewing | Phase::Retiring | Phase::Dropping { .. } => true,
             Phase::Staged | Phase::Distributing { .. } | Phase::Switching | Phase::Done => false,
+        }
+    }
+
+    /// Whether it can be given up without anybody noticing: nothing was issued by the new side yet.
+    pub fn can_be_given_up(&self) -> bool {
+        match self.phase {
+            Phase::Staged | Phase::Distributing { .. } | Phase::Switching => true,
+            Phase::Renewing | Phase::Retiring | Phase::Dropping { .. } | Phase::Done => false,
         }
     }
 

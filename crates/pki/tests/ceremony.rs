@@ -5,7 +5,7 @@ mod support;
 
 use pki::{
     Authority, AuthorityFault, CEREMONY_BYTES_MAX, CaSigner, CeremonyFault, Fingerprint, IssuerKind, IssuingAuthority, IssuingRequest, Key,
-    Purpose, Revocation, RevocationList, RevocationReason, Root, RootRegister, Serial, ServerNames, Urls, facts, next_number, verify,
+    Purpose, Revocation, RevocationList, RevocationReason, Root, RootRegister, Serial, ServerNames, Urls, facts, verify,
 };
 use support::{DAY, fqdn, now};
 
@@ -44,7 +44,7 @@ fn a_whole_ceremony_makes_an_authority_whose_root_is_never_online() {
     let (servers, users) = (sign(IssuerKind::Servers, &servers), sign(IssuerKind::Users, &users));
     let list = safe.register.next_list(&safe.root, now()).unwrap();
     let root = safe.root.certificate().clone();
-    assert_eq!(RevocationList::read(&list, std::slice::from_ref(&root)).unwrap().number(), next_number(None, now()));
+    assert_eq!(RevocationList::read(&list, std::slice::from_ref(&root)).unwrap().number(), 1);
     let authority = Authority::of(root, servers, Some(users)).unwrap();
     let names = ServerNames { server: fqdn("fe1.contoso.example"), aliases: vec![], domains: vec![] };
     let issued = authority.issue_server(&names, &Key::generate().unwrap().public(), now()).unwrap();
@@ -81,7 +81,7 @@ fn the_root_remembers_what_it_signed_and_took_back() {
     assert_eq!(again, safe.register);
     let list = again.next_list(&safe.root, now()).unwrap();
     let list = RevocationList::read(&list, &[safe.root.certificate().clone()]).unwrap();
-    assert_eq!((list.number(), list.contains(&serial)), (next_number(None, now()) + 1, true));
+    assert_eq!((list.number(), list.contains(&serial)), (2, true));
 }
 
 #[test]
@@ -137,5 +137,22 @@ fn damaged_files_are_refused() {
     assert!(matches!(IssuingRequest::read(&swapped), Err(CeremonyFault::Request(_))));
     for bad in ["", "{}", &" ".repeat(CEREMONY_BYTES_MAX + 1)] {
         assert!(matches!(RootRegister::read(bad), Err(CeremonyFault::Malformed { what: "register", .. })));
+    }
+}
+
+/// An organisation that had a root before this one: no name may come twice, though the registers know nothing of each other.
+#[test]
+fn a_request_may_ask_for_a_number_above_those_of_another_root() {
+    let root = Root::create("Contoso", now()).unwrap();
+    let mut register = RootRegister::new("Contoso", root.certificate());
+    let mut sign = |number: u16| {
+        let key = pki::CaSigner::from(pki::Key::generate().unwrap());
+        let text = IssuingRequest::write_numbered("Contoso", IssuerKind::Servers, &[fqdn("contoso.example")], None, number, &key).unwrap();
+        let certificate = register.sign(&root, &IssuingRequest::read(&text).unwrap(), now()).unwrap();
+        pki::facts(&certificate).unwrap().subject
+    };
+    let names = [3, 1, 5, 1].map(&mut sign);
+    for (name, number) in names.iter().zip([3, 4, 5, 6]) {
+        assert!(name.ends_with(&format!("-{number}")), "{names:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use pki::{
     Authority, CertificateDer, Fqdn, Issued, Key, Purpose, REVOCATION_LIST_BYTES_MAX, Rejection, Revocation, RevocationList,
     RevocationListFault as Fault, RevocationLists, RevocationReason, RevokedCertificate, Root, Serial, ServerNames, VerifiedCertificate,
-    next_number, verify,
+    verify,
 };
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, Issuer, KeyIdMethod, SerialNumber,
@@ -307,13 +307,4 @@ fn openssl_reads_the_lists_too() {
     for words in ["4711", "Key Compromise", &world.issued.serial.to_string().to_uppercase()] {
         assert!(shown.contains(words), "{shown}\n  lacks: {words}");
     }
-}
-
-#[test]
-fn n29_numbers_after_a_restore_are_above_all_before() {
-    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    assert_eq!(next_number(None, at(1_000)), 1_000);
-    assert_eq!(next_number(Some(17), at(1_000)), 1_000);
-    assert_eq!(next_number(Some(1_000), at(1_000)), 1_001);
-    assert_eq!(next_number(Some(2_000), at(1_000)), 2_001);
 }

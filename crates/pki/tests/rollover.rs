@@ -126,6 +126,22 @@ fn a_link_bears_the_name_and_the_key_of_the_other_root() {
 }
 
 #[test]
+fn a_link_is_the_old_roots_word_for_the_new_one_and_nothing_else() {
+    let all = roots(now());
+    let (old, new) = (all.old.0.certificate(), all.new.0.certificate());
+    assert_eq!(pki::check_link(&all.new_by_old, old, new, now()), Ok(()));
+    let foreign = Err(AuthorityFault::Foreign { which: "link" });
+    assert_eq!(pki::check_link(&all.old_by_new, old, new, now()), foreign, "the other way round");
+    assert_eq!(pki::check_link(new, old, new, now()), foreign, "the new root's own word");
+    assert_eq!(pki::check_link(all.old.1.issuing(), old, new, now()), foreign, "another CA of the old root");
+    let stranger = roots(now());
+    assert_eq!(pki::check_link(&stranger.new_by_old, old, new, now()), foreign, "of others with the same names");
+    let late = pki::check_link(&all.new_by_old, old, new, now() + pki::ROOT_VALIDITY + 2 * DAY);
+    assert!(matches!(late, Err(AuthorityFault::NotValidNow { .. })), "{late:?}");
+    assert_eq!(pki::organisation_of(new).as_deref(), Some("Contoso"));
+}
+
+#[test]
 fn openssl_walks_the_same_paths() {
     let Some(openssl) = OpenSsl::find() else { return };
     let at = SystemTime::now();

@@ -402,6 +402,12 @@ impl Proxy {
         self.table.len()
     }
 
+    /// Whether a request is under way that came over this connection or went out over it.
+    #[must_use]
+    pub fn is_busy(&self, flow: Flow) -> bool {
+        self.table.is_busy(flow)
+    }
+
     /// Whether nothing is remembered of any request.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -184,6 +184,10 @@ impl Table {
         self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number).collect()
     }
 
+    pub(crate) fn is_busy(&self, flow: Flow) -> bool {
+        self.by_flow.range((flow, 0)..=(flow, u64::MAX)).next().is_some()
+    }
+
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.timers.first().map(|(due, _)| *due)
     }

@@ -284,8 +284,13 @@ impl Organisation {
     /// # Errors
     /// It was refused.
     pub fn connect_as_server(&mut self, name: &str, host: &str) -> Result<Line, Refusal> {
-        let holder = Holder::server(&self.authority, &fqdn(name), self.clock.wall());
-        self.connect_showing(&holder, host)
+        self.connect_showing(&self.holder(name), host)
+    }
+
+    /// The organisation's certificate for `name`, issued now.
+    #[must_use]
+    pub fn holder(&self, name: &str) -> Holder {
+        Holder::server(&self.authority, &fqdn(name), self.clock.wall())
     }
 
     /// The same with any certificate. Whoever connects so does not ask whether the server's was revoked.
@@ -304,8 +309,7 @@ impl Organisation {
 
     /// The test answers where the server `at` should, with the organisation's certificate for `name`.
     pub fn answer_as(&mut self, name: &str, at: &str) {
-        let holder = Holder::server(&self.authority, &fqdn(name), self.clock.wall());
-        self.answer_showing(&holder, at);
+        self.answer_showing(&self.holder(name), at);
     }
 
     /// The same with any certificate.
@@ -339,7 +343,7 @@ impl Organisation {
             Listener::Servers => 5062,
         };
         let local = SocketAddr::new(self.places.servers(label).ip(), port);
-        let arrival = Arrival { source: source.ip(), local, server_name: record.contact.sni.clone() };
+        let arrival = Arrival { source: source.ip(), local, server_name: record.contact.sni.clone(), edition: 0 };
         let judged = BTreeMap::from([(Side::Called, Judged { record, chain: cable.shown(Side::Called) })]);
         host.node.handle_connected(flow, peer, arrival, self.now);
         let line = self.open(Connection { cable, calling, called: Party::Host(label.into(), flow), judged });
@@ -369,7 +373,7 @@ impl Organisation {
         let Ok(peer) = verdict else { return self.close(line) };
         let chain = connection.cable.shown(Side::Calling);
         connection.judged.insert(Side::Calling, Judged { record, chain });
-        let arrival = Arrival { source: addresses[0].ip(), local: addresses[0], server_name: None };
+        let arrival = Arrival { source: addresses[0].ip(), local: addresses[0], server_name: None, edition: 0 };
         host.node.handle_connected(flow, peer, arrival, self.now);
         self.carry_outputs(label);
     }

@@ -150,7 +150,7 @@ impl Sim {
         self.opened += 1;
         let line = Line(self.opened);
         self.wires.insert(line, wire);
-        let arrival = Arrival { source: source.ip(), local: ([192, 0, 2, 10], 5061).into(), server_name: asked_for };
+        let arrival = Arrival { source: source.ip(), local: ([192, 0, 2, 10], 5061).into(), server_name: asked_for, edition: 0 };
         self.node.handle_connected(Flow(line.0), peer, arrival, self.now);
         self.settle();
         Ok(line)

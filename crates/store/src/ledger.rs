@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::SystemTime;
 
-use pki::{CertificateDer, Serial};
+use pki::{CertificateDer, Fingerprint, Serial};
 
 use crate::{Result, Revision};
 
@@ -221,6 +221,23 @@ pub trait IssuanceLedger: Send + Sync {
     /// are valid at `now` or will be, and were not revoked; by end of validity, at most `limit`.
     fn standing_of(&self, name: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
 
+    /// The certificates of this server (its name comes first in them) whose validity begins at `since` or later, revoked or not,
+    /// the oldest first; at most `limit`.
+    fn issued_to(&self, server: &str, since: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+
+    /// The keys (SHA-256 of the SubjectPublicKeyInfo) of all certificates that were taken back after this revision, for whatever
+    /// reason; and the revision of the last of them.
+    fn keys_taken_back(&self, after: Revision) -> impl Future<Output = Result<(Vec<Fingerprint>, Revision)>> + Send;
+
+    /// The certificates of this issuer (as text) that are valid at `now` or will be, and were not revoked; by end of validity,
+    /// at most `limit`.
+    fn standing_below(&self, issuer: &str, now: SystemTime, limit: usize) -> impl Future<Output = Result<Vec<Issued>>> + Send;
+
+    /// When the last certificate of this issuer ends, revoked or not: until then its revocation list is wanted.
+    fn last_end_below(&self, issuer: &str) -> impl Future<Output = Result<Option<SystemTime>>> + Send;
+
+    /// Every root and issuing CA that there ever was, so that none gets the name of another.
+    fn authorities(&self) -> impl Future<Output = Result<Vec<Issued>>> + Send;
     /// The servers that were cut off, by name: what was issued to them last was taken back, and so was all else of theirs that
     /// has not ended at `now`. A certificate is that of the server whose name comes first in it.
     fn cut_off(&self, now: SystemTime) -> impl Future<Output = Result<Vec<String>>> + Send;

@@ -17,6 +17,7 @@ mod error;
 mod held;
 mod ledger;
 mod members;
+mod replacement;
 
 pub use actor::Actor;
 pub use audit::{AuditLog, Break, BreakKind, Chain, Checkpoint, Event, Head, HeadFault, Link, Verdict};
@@ -28,6 +29,7 @@ pub use error::{Error, TicketEnd};
 pub use held::{Held, HeldDocument, HeldKind};
 pub use ledger::{Asked, IssuanceLedger, Issued, Reason, Revocation, Revoked, Role};
 pub use members::{Members, Report};
+pub use replacement::Replacements;
 
 /// What a question to the store gives.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -56,6 +58,10 @@ pub mod limits {
     pub const MEMBERS_MAX: usize = 10_000;
     /// All that one member reports, as text.
     pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+    /// The record of a CA's replacement.
+    pub const REPLACEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+    /// Bundles that are kept for members that were away while the CA was replaced.
+    pub const BRIDGES_MAX: usize = 16;
     /// One event of the audit log, as JSON.
     pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 }

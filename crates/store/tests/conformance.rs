@@ -7,7 +7,7 @@ use pki::{Fqdn, Serial};
 use registrar::{Aor, Credential, UserName};
 use store::{
     Actor, Asked, AuditLog, Bundles, Directory, Embedded, Enrolments, Error, Event, Held, IssuanceLedger, Issued, Members, Reason,
-    Revision, RevocationListStore, Role, TopologyStore, Verdict, Version,
+    Replacements, Revision, RevocationListStore, Role, TopologyStore, Verdict, Version,
 };
 
 #[path = "conformance/audit.rs"]
@@ -16,6 +16,8 @@ mod audit;
 mod enrolments;
 #[path = "conformance/published.rs"]
 mod published;
+#[path = "conformance/replacement.rs"]
+mod replacement;
 
 const DOMAIN: &str = "verbund.test";
 
@@ -54,7 +56,9 @@ fn serials(found: &[Issued]) -> Vec<String> {
 }
 
 /// What every implementation promises; the store comes empty and is left used.
-async fn battery<S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bundles + RevocationListStore + Members + Held + AuditLog>(
+async fn battery<
+    S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bundles + RevocationListStore + Members + Held + AuditLog + Replacements,
+>(
     store: &S,
 ) {
     users_are_made_once(store).await;
@@ -73,6 +77,7 @@ async fn battery<S: Directory + IssuanceLedger + TopologyStore + Enrolments + Bu
     published::battery(store).await;
     enrolments::battery(store).await;
     audit::battery(store).await;
+    replacement::battery(store).await;
 }
 
 async fn users_are_made_once(store: &impl Directory) {
@@ -187,6 +192,11 @@ async fn certificates_say_who_asked_and_are_found_by_name(store: &impl IssuanceL
     assert_eq!(of("fe2.verbund", 150, 10).await, [""; 0]);
     assert_eq!(of("SIP.verbund.test", 150, 10).await, ["01", "03", "04", "02"]);
     assert_eq!(of("sip:verbund.test", 150, 2).await, ["01", "03"]);
+    let to = async |name, since, limit| serials(&store.issued_to(name, at(since), limit).await.unwrap());
+    assert_eq!(to("FE2.verbund.test", 100, 10).await, ["14"]);
+    assert_eq!(to("fe2.verbund.test", 101, 10).await, [""; 0]);
+    assert_eq!(to("sip:verbund.test", 0, 10).await, [""; 0], "another name comes first");
+    assert_eq!(to("sip.verbund.test", 0, 2).await.len(), 2);
 }
 
 async fn revocation_is_for_good_and_said_once(store: &impl IssuanceLedger) {

@@ -63,6 +63,15 @@ impl Server {
         Self { fqdn, roles, listeners, expected }
     }
 
+    /// Takes over where the same server listens by another edition, and that it has joined; whether that changed anything.
+    pub(crate) fn follow(&mut self, other: &Self) -> bool {
+        let listeners = Listeners { http: self.listeners.http, ..other.listeners };
+        let expected = self.expected && other.expected;
+        let changed = (self.listeners, self.expected) != (listeners, expected);
+        (self.listeners, self.expected) = (listeners, expected);
+        changed
+    }
+
     /// Its name: what its certificate must prove.
     pub fn fqdn(&self) -> &Fqdn {
         &self.fqdn
@@ -108,6 +117,10 @@ pub struct Pool {
 }
 
 impl Pool {
+    pub(crate) fn servers_mut(&mut self) -> &mut [Server] {
+        &mut self.servers
+    }
+
     pub(crate) fn new(name: Fqdn, next_hop: Option<Fqdn>, servers: Vec<Server>) -> Self {
         Self { name, next_hop, servers }
     }

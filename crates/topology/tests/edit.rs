@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use pki::Fqdn;
 use topology::{
     Listeners, Role, Topology,
-    edit::{EditFault, NewServer, add_server, remove_server, set_listeners},
+    edit::{EditFault, NewServer, add_server, rebase, remove_server, set_listeners},
 };
 
 const FIVE: &str = include_str!("five.toml");
@@ -222,4 +222,63 @@ fn the_version_is_raised_or_the_change_refused() {
     assert_eq!(add_server(&last, &new("fe3.contoso.example", Role::FrontEnd, None)).unwrap_err(), EditFault::LastVersion);
     let remarked = FIVE.replace("version = 7", "version=7 # never by hand");
     assert!(remove_server(&remarked, &fqdn("ivr.contoso.example")).unwrap().contains("\nversion=8 # never by hand\n"));
+}
+
+/// `text` with this server at this address, in one more edition.
+fn moved(text: &str, server: &str, ip: &str) -> String {
+    let listeners = Listeners { sip: at(&format!("{ip}:5061")), servers: at(&format!("{ip}:5062")), ..Listeners::default() };
+    set_listeners(text, &fqdn(server), &listeners, true).unwrap()
+}
+
+/// An edit of `FIVE` with these texts replaced, as version 8.
+fn edit(changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(FIVE.replace("version = 7", "version = 8"), |text, (from, to)| text.replace(from, to))
+}
+
+const FE1_SIP: &str = "sip = \"192.0.2.11:5061\"";
+const FE1_SERVERS: &str = "servers = \"192.0.2.11:5062\"";
+
+#[test]
+fn an_edit_is_not_lost_because_servers_moved_or_joined_meanwhile() {
+    // Moved twice, so that a listener stands elsewhere in the text; and another one joined.
+    let away = set_listeners(
+        FIVE,
+        &fqdn("fe1.contoso.example"),
+        &Listeners { sip: at("192.0.2.77:5061"), servers: at("192.0.2.77:5062"), https: at("192.0.2.77:443"), ..Listeners::default() },
+        true,
+    );
+    let current = moved(&moved(&away.unwrap(), "fe1.contoso.example", "192.0.2.12"), "fe2.contoso.example", "192.0.2.13");
+    assert_eq!(Topology::parse(&current).unwrap().version(), 10);
+    let offered = edit(&[("# ordered, comes in spring", "# it is here")]);
+    let merged = rebase(FIVE, &offered, &current).unwrap().unwrap();
+    assert!(merged.contains("# it is here") && merged.contains("version = 11\n"), "{merged}");
+    let (merged, current) = (Topology::parse(&merged).unwrap(), Topology::parse(&current).unwrap());
+    assert!(merged.servers().eq(current.servers()));
+}
+
+#[test]
+fn what_an_edit_says_of_a_server_counts_more_than_what_that_says_of_itself() {
+    let listeners = |text: &str, name: &str| *Topology::parse(text).unwrap().server(&fqdn(name)).unwrap().listeners();
+    let current = moved(FIVE, "fe1.contoso.example", "192.0.2.12");
+    let merged = |changes: &[(&str, &str)]| rebase(FIVE, &edit(changes), &current).unwrap().unwrap();
+    // It is listed elsewhere; it is taken out; its new address is given to another server.
+    let elsewhere = merged(&[(FE1_SIP, "sip = \"192.0.2.14:5061\"")]);
+    assert_eq!(listeners(&elsewhere, "fe1.contoso.example").sip, at("192.0.2.14:5061"));
+    let removed = remove_server(FIVE, &fqdn("fe1.contoso.example")).unwrap();
+    let removed = rebase(FIVE, &removed, &current).unwrap().unwrap();
+    assert!(Topology::parse(&removed).unwrap().server(&fqdn("fe1.contoso.example")).is_none());
+    let taken = merged(&[("192.0.2.15:", "192.0.2.12:")]);
+    assert_eq!(listeners(&taken, "fe1.contoso.example"), listeners(FIVE, "fe1.contoso.example"));
+    assert_eq!(listeners(&taken, "dir1.contoso.example").sip, at("192.0.2.12:5061"));
+}
+
+#[test]
+fn what_another_person_changed_meanwhile_is_not_passed_over() {
+    let offered = edit(&[(FE1_SERVERS, "servers = \"192.0.2.11:5099\"")]);
+    let remark = edit(&[("# ordered, comes in spring", "# never mind")]);
+    let added = add_server(FIVE, &new("fe3.contoso.example", Role::FrontEnd, None)).unwrap();
+    let removed = remove_server(FIVE, &fqdn("ivr.contoso.example")).unwrap();
+    for current in [remark, added, removed].map(|text| moved(&text, "fe1.contoso.example", "192.0.2.12")) {
+        assert_eq!(rebase(FIVE, &offered, &current), Ok(None));
+    }
 }

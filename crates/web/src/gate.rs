@@ -37,6 +37,8 @@ pub trait Gate: Send + Sync + 'static {
 pub(crate) struct Caller {
     /// Who the gate says it is; `None` where there is no gate, and no certificate is asked for.
     pub(crate) peer: Option<Peer>,
+    /// Where the connection comes from, on HTTPS.
+    pub(crate) source: Option<IpAddr>,
     /// What holds the connection.
     pub(crate) ties: Arc<Ties>,
 }
@@ -48,6 +50,11 @@ impl Caller {
             Some(Peer::TrustedServer { name, .. }) => Some(name),
             Some(Peer::Client { .. }) | None => None,
         }
+    }
+
+    /// The same, with the address that it comes from.
+    pub(crate) fn member_at(&self) -> Option<(&Fqdn, IpAddr)> {
+        self.member().zip(self.source)
     }
 }
 

@@ -139,7 +139,7 @@ async fn admit(host: &Host, stream: TlsStream<TcpStream>, source: SocketAddr, pl
     let Some(_place) = seat(host, peer.as_ref(), place) else {
         return tracing::warn!(%source, "HTTPS connection of a member closed: it has too many");
     };
-    let caller = Caller { peer, ties: Ties::new() };
+    let caller = Caller { peer, source: Some(source.ip().to_canonical()), ties: Ties::new() };
     let served = connection::serve(stream, protocol, host.router.clone(), caller, &host.limits, stop);
     tokio::select! {
         () = served => {}

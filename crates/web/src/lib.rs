@@ -24,6 +24,7 @@ mod pages;
 mod places;
 mod public;
 mod published;
+mod window;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,6 +36,7 @@ pub use limits::Limits;
 pub use pages::{About, Desk, Health, Site};
 pub use public::serve_public_http;
 pub use published::{Published, RootOnly};
+pub use window::Window;
 
 /// An answer that takes its time, behind a trait object.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -55,7 +55,7 @@ pub async fn serve_public_http(listener: TcpListener, published: Shelf, limits: 
         .layer(middleware::from_fn(move |request: Request, next: Next| connection::within(limits, late, request, next)))
         .layer(middleware::from_fn(strictly));
     let serve_one = |Accepted { stream, source: _, place, stop }| {
-        let (router, caller) = (router.clone(), Caller { peer: None, ties: Ties::new() });
+        let (router, caller) = (router.clone(), Caller { peer: None, source: None, ties: Ties::new() });
         async move {
             connection::serve(stream, Protocol::Http1, router, caller, &limits, stop).await;
             drop(place);
@@ -95,11 +95,21 @@ async fn revocation_list(State(shelf): State<Shelf>, Path(file): Path<String>) -
     }
 }
 
-async fn bundle(State(shelf): State<Shelf>) -> Response {
-    match shelf.bundle() {
+/// `?after=N`: what whoever holds bundle N should take next. Signed as the others are, so that anybody may ask.
+async fn bundle(State(shelf): State<Shelf>, request: Request) -> Response {
+    let document = match request.uri().query().map(after) {
+        None => shelf.bundle(),
+        Some(Some(held)) => shelf.bundle_after(held).await,
+        Some(None) => return refusal(StatusCode::BAD_REQUEST, "write after=N, with the number of a bundle"),
+    };
+    match document {
         Some(document) => ([(header::CONTENT_TYPE, "application/jose")], document).into_response(),
         None => nothing(),
     }
+}
+
+fn after(query: &str) -> Option<u64> {
+    query.strip_prefix("after=")?.parse().ok()
 }
 
 /// RFC 6960 appendix A.1: the request in base64, as a path.

@@ -30,6 +30,13 @@ pub trait Published: Send + Sync + 'static {
         None
     }
 
+    /// The bundle that whoever holds this one should take next, signed (JWS compact): of those that were signed before the CA was
+    /// replaced the first newer one, else the one in force; whoever keeps none of before has that only. `None` when there is nothing newer.
+    fn bundle_after(&self, sequence: u64) -> Answer<'_, Option<String>> {
+        let _ = sequence;
+        Box::pin(async { self.bundle() })
+    }
+
     /// The answer (OCSPResponse, RFC 6960) to an OCSPRequest, both in DER; `None` when no responder is here. A damaged request has
     /// an answer too (`malformedRequest`).
     fn ocsp<'a>(&'a self, request: &'a [u8]) -> Answer<'a, Option<Vec<u8>>> {

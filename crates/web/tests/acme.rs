@@ -522,6 +522,22 @@ async fn a_certificate_is_revoked_by_its_own_key() {
 }
 
 #[tokio::test]
+async fn a_stranger_with_a_certificate_of_his_own_uses_up_no_nonce() {
+    let (lab, server) = ready().await;
+    let key = Key::generate().unwrap();
+    let (_, foreign) = pki::Authority::create("Elsewhere", &["verbund.test".parse().unwrap()], std::time::SystemTime::now()).unwrap();
+    let names = pki::ServerNames { server: FE1.parse().unwrap(), aliases: vec![], domains: vec![] };
+    let chain = foreign.issue_server(&names, &key.public(), std::time::SystemTime::now()).unwrap().chain;
+    let mut stranger = Client::with_key(lab.target(&server, None), &key).await;
+    let path = "/acme/revoke-cert";
+    let message = stranger.sign(&stranger.header(path), &json!({ "certificate": code(&chain[0]) }).to_string());
+    for _ in 0..2 {
+        // The second time it would be badNonce, had the first one been remembered.
+        check(&stranger.send(path, &message).await, 403, "unauthorized");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_is_not_for_the_accounts_key() {
     let (lab, server) = ready().await;
     let key = Key::generate().unwrap();

@@ -1,7 +1,7 @@
 //! A member joins and renews at a real HTTPS server, whose policy is a small one in memory.
 #![allow(clippy::unwrap_used)]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -99,6 +99,10 @@ impl Enrolment for Policies {
         now(Ok(()))
     }
 
+    fn is_ours<'a>(&'a self, _certificate: &'a CertificateDer<'static>) -> Answer<'a, Result<bool, Fault>> {
+        now(Ok(false))
+    }
+
     fn revoke(self: Arc<Self>, _by: Revoker, _certificate: CertificateDer<'static>, _reason: u8) -> Answer<'static, Result<(), Fault>> {
         now(Err(Fault::ForeignCertificate))
     }
@@ -112,7 +116,7 @@ impl Enrolment for Policies {
 struct NoControl;
 
 impl Control for NoControl {
-    fn hello(self: Arc<Self>, peer: Fqdn, _hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
+    fn hello(self: Arc<Self>, peer: Fqdn, _source: IpAddr, _hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
         now(Err(ControlFault::NotInTopology(peer)))
     }
 

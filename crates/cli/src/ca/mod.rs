@@ -1,9 +1,11 @@
 //! `verbund ca …`: the root ceremony. An offline root is made and signs ([`root`]); an authority that is to be made
-//! asks it for its issuing CAs and puts them into place ([`prepared`]). Files go back and forth, private keys never.
+//! asks it for its issuing CAs and puts them into place ([`prepared`]). Files go back and forth, private keys never. The CA of a
+//! running organisation is replaced in [`running`].
 
 mod passphrase;
 mod prepared;
 mod root;
+mod running;
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -23,6 +25,12 @@ pub(crate) enum Ca {
     /// The offline root, on a machine without a network
     #[command(subcommand)]
     Root(Root),
+    /// Replaces the root of the running organisation
+    #[command(subcommand)]
+    Rollover(running::Rollover),
+    /// Replaces the issuing CAs of the running organisation
+    #[command(subcommand)]
+    Issuing(running::Issuing),
     /// Makes the keys of the issuing CAs of an organisation to be, and writes what the root has to sign
     Request(Request),
     /// Puts what the root signed into place; `verbund up` makes the organisation of it. Later: takes the root's new list
@@ -136,6 +144,8 @@ fn serial(text: &str) -> Result<pki::Serial, &'static str> {
 pub(crate) fn run(data: &Data, command: &Ca) -> anyhow::Result<()> {
     match command {
         Ca::Root(command) => root::run(command),
+        Ca::Rollover(command) => running::rollover(data, command),
+        Ca::Issuing(command) => running::issuing(data, command),
         Ca::Request(request) => prepared::request(data, request),
         Ca::Install { signed } => prepared::install(data, signed),
         Ca::Passphrase { new } => passphrase::change(data, new.as_deref()),

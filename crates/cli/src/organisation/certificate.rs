@@ -32,7 +32,7 @@ pub(crate) enum Reason {
     HalfLife,
     #[error("the topology gives the server other names by now")]
     OtherNames,
-    #[error("it is of another issuing CA")]
+    #[error("another issuing CA has taken the place of its own")]
     OtherIssuer,
 }
 
@@ -109,23 +109,23 @@ impl ServerCertificate {
     }
 
     /// Why it is to be replaced, if it is.
-    pub(crate) fn renewal<'a>(
+    pub(crate) fn renewal(
         &self,
-        issuing: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+        issuer: Option<&CertificateDer<'static>>,
         topology: &Topology,
         lists: &RevocationLists,
         server: &Fqdn,
         now: SystemTime,
     ) -> Option<Reason> {
-        renewal(&self.chain, &self.facts, issuing, topology, lists, server, now)
+        renewal(&self.chain, &self.facts, issuer, topology, lists, server, now)
     }
 }
 
-/// Why a server certificate with this chain is to be replaced, if it is.
-pub(crate) fn renewal<'a>(
+/// Why a server certificate with this chain is to be replaced, if it is; `issuer` is the CA that issues to servers now.
+pub(crate) fn renewal(
     chain: &[CertificateDer<'static>],
     facts: &CertificateFacts,
-    issuing: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+    issuer: Option<&CertificateDer<'static>>,
     topology: &Topology,
     lists: &RevocationLists,
     server: &Fqdn,
@@ -137,7 +137,7 @@ pub(crate) fn renewal<'a>(
         Some(Reason::Expired)
     } else if is_revoked(chain, facts, lists) {
         Some(Reason::Revoked)
-    } else if !issuing.into_iter().any(|ca| chain.get(1) == Some(ca)) {
+    } else if issuer.is_none() || chain.get(1) != issuer {
         Some(Reason::OtherIssuer)
     } else if wanted.is_none_or(|wanted| wanted.iter().collect::<Vec<_>>() != shown) {
         Some(Reason::OtherNames)
@@ -247,7 +247,7 @@ mod tests {
             for der in [self.ca.servers().revocation_list(&revoked, 1, now), self.root.revocation_list(&[], 1, now)] {
                 lists.take(pki::RevocationList::read(&der.unwrap(), &issuers).unwrap(), now).unwrap();
             }
-            certificate.renewal([self.ca.issuing()], &self.topology, &lists, &fqdn(SERVER), now)
+            certificate.renewal(Some(self.ca.issuing()), &self.topology, &lists, &fqdn(SERVER), now)
         }
     }
 

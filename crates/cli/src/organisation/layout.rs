@@ -28,6 +28,12 @@ impl Layout {
     /// Who signs topology and trust bundle.
     pub(crate) const DOCUMENTS: &str = "ca/documents.pem";
     pub(crate) const DOCUMENTS_KEY: &str = "ca/documents.key";
+    /// The generation of the CA that is to come, while it replaces the one in `ca/`.
+    pub(crate) const NEXT: &str = "ca/next";
+    /// How the folders of generations of before begin, one each, as long as their revocation lists are wanted.
+    pub(crate) const BEFORE: &str = "ca/before-";
+    /// The old root's word for the new one; in `ca/next` only.
+    pub(crate) const LINK: &str = "ca/link.pem";
     /// The passphrase that was made for the keys in `ca`, unless another is configured: not in that folder.
     pub(crate) const CA_PASSPHRASE: &str = "ca-passphrase";
     pub(crate) const SERVER_CHAIN: &str = "server/chain.pem";
@@ -72,6 +78,24 @@ impl Layout {
     /// One of the files above.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The same file of the CA as it lies in another folder than `ca/`.
+    pub(crate) fn file_in(&self, folder: &str, name: &str) -> PathBuf {
+        self.0.join(folder).join(name.trim_start_matches("ca/"))
+    }
+
+    /// Those of generations of before.
+    ///
+    /// # Errors
+    /// The folder of the CA cannot be read.
+    pub(crate) fn folders_of_before(&self) -> std::io::Result<Vec<PathBuf>> {
+        let listed = std::fs::read_dir(self.file("ca"))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
+        let is_one =
+            |path: &PathBuf| path.file_name().is_some_and(|name| format!("ca/{}", name.to_string_lossy()).starts_with(Self::BEFORE));
+        let mut folders: Vec<PathBuf> = listed.into_iter().filter(is_one).collect();
+        folders.sort();
+        Ok(folders)
     }
 
     /// The root for phones.

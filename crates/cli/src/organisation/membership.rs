@@ -9,7 +9,7 @@ use serde::Deserialize;
 use store::Embedded;
 use zeroize::Zeroizing;
 
-use super::{Layout, ServerCertificate, half_made, make::whole, or_close};
+use super::{Layout, ServerCertificate, half_made, make::whole, or_close, show_roots};
 use crate::{
     files::{self, Readers},
     join,
@@ -127,6 +127,8 @@ impl Membership {
         let store = Embedded::open_locked(&layout.file(Layout::STATE), lock)?;
         let restored = async {
             let holdings = disk::restore(&store, &roots).await?;
+            // A bundle was kept, and the process ended before phones were told of its roots.
+            show_roots(&layout, &holdings.bundle().roots_pem());
             let certificate = match loaded {
                 Ok(certificate) => certificate,
                 Err(broken) => healed(&layout, &holdings, &manifest, broken).await?,

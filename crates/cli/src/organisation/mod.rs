@@ -9,6 +9,7 @@ mod layout;
 mod make;
 mod manifest;
 pub(crate) mod membership;
+mod vault;
 
 use std::{
     fs,
@@ -200,6 +201,7 @@ impl Organisation {
             let topology = Topology::parse(&document).context("cannot use the topology that is stored")?;
             let ca = ca::read(&layout, &manifest, &topology, &store, now).await?;
             let Prepared { ca, holdings } = Prepared::prepare(ca, &store, &manifest.server_name, manifest.domain.as_str(), now).await?;
+            show_roots(&layout, &holdings.bundle().roots_pem());
             let certificate = current_certificate(&layout, ca.authority(), &holdings, &manifest.server_name, &store, now).await?;
             show_topology(&store, &layout, &document).await?;
             Ok((ca, holdings, certificate, store.users().await?))
@@ -244,6 +246,18 @@ impl Organisation {
         let Self { manifest: Manifest { domain, server_name }, holdings, store, .. } = self;
         authority::tell_users(holdings, store, server_name, domain.as_str(), now).await?;
         Ok(added)
+    }
+}
+
+/// Shows phones these roots, in the file that their accounts name.
+pub(crate) fn show_roots(layout: &Layout, roots: &str) {
+    let path = layout.ca();
+    if files::read(&path).is_ok_and(|shown| shown == roots) {
+        return;
+    }
+    match files::write(&path, roots, files::Readers::Everyone) {
+        Ok(()) => tracing::info!(path = %path.display(), "the roots for phones are others now"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "phones, and the next start, do not find the roots that count now"),
     }
 }
 
@@ -324,7 +338,7 @@ async fn current_certificate(
         check_time("server", leaf, now)?;
     }
     let reason = match loaded {
-        Ok(certificate) => match certificate.renewal([authority.issuing()], topology, holdings.lists(), server, now) {
+        Ok(certificate) => match certificate.renewal(Some(authority.issuing()), topology, holdings.lists(), server, now) {
             None => return Ok(certificate),
             Some(reason) => reason.to_string(),
         },

@@ -9,10 +9,16 @@ use store::{IssuanceLedger as _, Published};
 use topology::Role;
 use web::{
     Answer,
-    admin::{self, Added, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, Organisation, Problem, PublishedTopology, rfc3339},
+    admin::{
+        self, Added, CaReplacement, CaRequest, Certificate, Chain, Expiry, Judgement, LeftBehind, Moved, NewReplacement, Organisation,
+        Problem, PublishedTopology, rfc3339,
+    },
 };
 
-use super::desk::{Desk, certificate, days_left, to_the_end};
+use super::{
+    desk::{Desk, certificate, days_left, to_the_end},
+    renewing_ca::replacement_problem,
+};
 
 /// Whose doing it is decides what the administrator is told.
 pub(super) fn problem(fault: Fault) -> Problem {
@@ -21,6 +27,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
             let name = aor.user.as_str();
             Problem::conflict(fault.to_string(), format!("to change the password: verbund user password {name}"))
         }
+        Fault::Replacement(fault) => replacement_problem(fault),
         Fault::Store(store::Error::NoSuchUser(_)) => Problem::not_found(fault.to_string(), "verbund user list shows those there are"),
         Fault::NoSuchServer(_) | Fault::NoCertificate(_) | Fault::NoSuchPool(_) | Fault::UnknownPool { .. } => {
             Problem::not_found(fault.to_string(), "")
@@ -39,6 +46,8 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::MembersRefuse(_)
         | Fault::Own(_)
         | Fault::NoName(_)
+        | Fault::KeyRefused(_)
+        | Fault::NotItsAddress { .. }
         | Fault::Request(_) => Problem::bad_request(fault.to_string(), ""),
         Fault::Recovering { .. } | Fault::NotRecovering => Problem::conflict(fault.to_string(), ""),
         Fault::MovesTooOften(_)
@@ -49,7 +58,9 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Ca(_)
         | Fault::Document(_)
         | Fault::Bundle(_)
+        | Fault::Ceremony(_)
         | Fault::NotTold(_)
+        | Fault::ListFull { .. }
         | Fault::NotInForce(_)
         | Fault::Signed(_)
         | Fault::Randomness(_)
@@ -185,6 +196,25 @@ impl Organisation for Desk {
     fn revoke(&self, name: String) -> Answer<'_, Result<admin::Spread, Problem>> {
         let desk = self.clone();
         to_the_end(async move { desk.at_authority()?.revoke(&name).await.map(spread).map_err(problem) })
+    }
+
+    fn replace_ca(&self, new: NewReplacement) -> Answer<'_, Result<CaReplacement, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.begin_replacement(new).await })
+    }
+
+    fn request_ca(&self, new: NewReplacement) -> Answer<'_, Result<Vec<CaRequest>, Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.ca_requests(new).await })
+    }
+
+    fn ca_replacement(&self) -> Answer<'_, Result<Option<CaReplacement>, Problem>> {
+        Box::pin(self.replacement_now())
+    }
+
+    fn give_up_ca_replacement(&self) -> Answer<'_, Result<(), Problem>> {
+        let desk = self.clone();
+        to_the_end(async move { desk.give_up().await })
     }
 
     fn go_on(&self) -> Answer<'_, Result<LeftBehind, Problem>> {

@@ -5,6 +5,7 @@ mod desk;
 mod door;
 mod figures;
 mod renewal;
+mod renewing_ca;
 mod serve;
 mod staples;
 mod summary;

@@ -11,7 +11,7 @@ use ::authority::Authority;
 use anyhow::Context as _;
 use member::Member;
 use metrics::gauge;
-use pki::Fqdn;
+use pki::{Fqdn, IssuerKind};
 use store::Embedded;
 use tokio::{
     sync::{mpsc, watch},
@@ -20,7 +20,10 @@ use tokio::{
 use trust::tls::ServerIdentity;
 use web::admin::rfc3339;
 
-use super::{Start, serve::Place};
+use super::{
+    Start,
+    serve::{Place, shown},
+};
 use crate::{
     join,
     organisation::{Layout, Reason, ServerCertificate, renewal},
@@ -123,8 +126,8 @@ impl Renewal {
         let holdings = self.member.holdings();
         // Taken out of the topology: there is no certificate for us any more.
         holdings.topology().server(&self.server)?;
-        let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-        renewal(&chain, &shown, issuing, holdings.topology(), holdings.lists(), &self.server, now)
+        let issuer = holdings.bundle().issuer(IssuerKind::Servers);
+        renewal(&chain, &shown, issuer, holdings.topology(), holdings.lists(), &self.server, now)
     }
 
     async fn renew(&self, now: SystemTime) -> anyhow::Result<()> {
@@ -143,33 +146,35 @@ impl Renewal {
                 join::renew(&self.layout, &self.member.holdings(), *address, &self.server).await?
             }
         };
-        self.show(new)
+        self.show(new).await
     }
 
     /// Shows what lies in `server/`, if it is good; else goes on with what is shown.
-    pub(super) fn reload(&self) {
-        let loaded = ServerCertificate::load(&self.layout).and_then(|certificate| {
-            let holdings = self.member.holdings();
-            let issuing = holdings.bundle().issuing.iter().map(|ca| &ca.certificate);
-            let reason = certificate.renewal(issuing, holdings.topology(), holdings.lists(), &self.server, SystemTime::now());
-            match reason {
-                Some(reason @ (Reason::Expired | Reason::Revoked | Reason::OtherNames | Reason::OtherIssuer)) => {
-                    anyhow::bail!("the certificate on disk cannot be shown: {reason}")
-                }
-                Some(Reason::HalfLife) | None => self.show(certificate),
-            }
-        });
-        if let Err(error) = loaded {
+    pub(super) async fn reload(&self) {
+        if let Err(error) = self.show_what_lies_there().await {
             tracing::error!(server = %self.server, error = format!("{error:#}"), "certificate not read again; the old one stays");
         }
         self.count();
     }
 
-    fn show(&self, certificate: ServerCertificate) -> anyhow::Result<()> {
+    async fn show_what_lies_there(&self) -> anyhow::Result<()> {
+        let certificate = ServerCertificate::load(&self.layout)?;
+        let holdings = self.member.holdings();
+        let issuer = holdings.bundle().issuer(IssuerKind::Servers);
+        match certificate.renewal(issuer, holdings.topology(), holdings.lists(), &self.server, SystemTime::now()) {
+            Some(reason @ (Reason::Expired | Reason::Revoked | Reason::OtherNames | Reason::OtherIssuer)) => {
+                anyhow::bail!("the certificate on disk cannot be shown: {reason}")
+            }
+            Some(Reason::HalfLife) | None => self.show(certificate).await,
+        }
+    }
+
+    async fn show(&self, certificate: ServerCertificate) -> anyhow::Result<()> {
         self.identity.replace(certificate.chain, &certificate.key).context("the new certificate cannot be shown")?;
         self.replaced.send_replace(());
         let (serial, not_after) = (&certificate.facts.serial, rfc3339(certificate.facts.not_after));
         tracing::info!(server = %self.server, %serial, not_after, "server certificate in force");
+        self.member.show_another(shown(&certificate.facts), self.identity.edition()).await;
         Ok(())
     }
 

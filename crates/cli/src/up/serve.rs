@@ -9,7 +9,7 @@ use std::{
 
 use ::authority::Authority;
 use anyhow::{Context as _, bail};
-use member::{About as Said, Agent, Member};
+use member::{About as Said, Agent, Member, ShownCertificate};
 use net::{Dialler, Gate, Handle, Limits};
 use node::{Node, Secrets, Settings};
 use rustls::time_provider::DefaultTimeProvider;
@@ -33,7 +33,10 @@ use super::{
     staples::{Source, Staples},
     tasks::Tasks,
 };
-use crate::{organisation::Layout, ports::Ports};
+use crate::{
+    organisation::{self, Layout},
+    ports::Ports,
+};
 
 /// Exit code of a process that was told twice to end, as shells have it for SIGINT.
 const FORCED: i32 = 130;
@@ -86,6 +89,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
         Place::Authority(authority) => {
             authority.moved(start.taken.listeners()).await?;
             authority.recovered_if_alone().await?;
+            upkeep.spawn("the replacement of the CA", Arc::clone(authority).carry_on());
             upkeep.spawn("the authority's upkeep", Arc::clone(authority).keep_fresh());
         }
         Place::Member(address) => {
@@ -140,7 +144,16 @@ impl Place {
 
 fn member(start: &Start, policy: Arc<LivePolicy>, handle: Handle) -> Arc<Member> {
     let holdings = start.holdings.clone();
-    Arc::new(Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone()))
+    let member = Member::new(start.server_name.clone(), start.domain.as_str(), holdings, policy, handle, start.store.clone());
+    let layout = start.layout.clone();
+    let member = member.telling_roots(move |roots| organisation::show_roots(&layout, roots));
+    member.show(shown(&start.certificate.facts));
+    Arc::new(member)
+}
+
+/// What the authority is told of a certificate that this server shows.
+pub(super) fn shown(facts: &pki::CertificateFacts) -> ShownCertificate {
+    ShownCertificate { serial: facts.serial.to_string(), not_after: admin::rfc3339(facts.not_after) }
 }
 
 /// Who says that our certificate is good.
@@ -180,7 +193,7 @@ async fn until_told(
             what = rest.ended() => bail!("{what}: look at the log, and report this as a fault of verbund"),
             what = upkeep.ended() => bail!("{what}: look at the log, and report this as a fault of verbund"),
             told = signals.next() => match told {
-                Told::Reload => renewal.reload(),
+                Told::Reload => renewal.reload().await,
                 Told::End => break,
             },
         }

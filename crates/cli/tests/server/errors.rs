@@ -270,7 +270,13 @@ fn age_ca(data: &Path) {
     use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, GeneralSubtree, IsCa, Issuer, NameConstraints};
     let read = |name: &str| fs::read_to_string(data.join(name)).unwrap();
     let root = pki::certificates_from_pem(&read("ca/root.pem")).unwrap();
-    let [root_key, key] = ["ca/root.key", "ca/issuing.key"].map(|name| pki::Key::from_pem(&read(name)).unwrap());
+    let passphrase = read("ca-passphrase");
+    let opened = |name: &str| pki::Key::from_pem_with(&read(name), || pki::Passphrase::new(passphrase.clone().into())).unwrap();
+    let [root_key, key] = ["ca/root.key", "ca/issuing.key"].map(opened);
+    // Nor were keys encrypted.
+    for (name, key) in [("ca/root.key", &root_key), ("ca/issuing.key", &key)] {
+        fs::write(data.join(name), key.to_pem().unwrap().expose()).unwrap();
+    }
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "verbund.test Issuing CA 2026-1");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -283,7 +289,7 @@ fn age_ca(data: &Path) {
     params.name_constraints = Some(NameConstraints { permitted_subtrees: vec![domain], excluded_subtrees: Vec::new() });
     let aged = params.signed_by(&key, &Issuer::from_ca_cert_der(&root[0], &root_key).unwrap()).unwrap();
     fs::write(data.join("ca/issuing.pem"), pki::certificates_to_pem([aged.der()])).unwrap();
-    for name in ["ca/users.pem", "ca/users.key", "ca/documents.pem", "ca/documents.key"] {
+    for name in ["ca/users.pem", "ca/users.key", "ca/documents.pem", "ca/documents.key", "ca-passphrase"] {
         fs::remove_file(data.join(name)).unwrap();
     }
 }
@@ -308,5 +314,7 @@ fn an_organisation_of_before_documents_were_signed_needs_its_roots_key_once() {
     let (_dir, data) = made();
     age_ca(&data);
     fs::remove_file(data.join("ca/root.key")).unwrap();
+    // Keys that lie there plain are encrypted, whatever becomes of the start.
+    refused(&data, &[]);
     check(&data, &[], &["issuing.pem was made before topologies were signed", "put the root's key back for one start"]);
 }

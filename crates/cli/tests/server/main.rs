@@ -14,6 +14,7 @@ mod keys;
 mod network;
 mod ocsp;
 mod refusals;
+mod rollover;
 mod separation;
 mod signals;
 mod starts;

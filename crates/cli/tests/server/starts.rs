@@ -249,8 +249,8 @@ fn secrets_are_the_owners_alone_and_passwords_are_in_the_account_files_only() {
 
     let mut all = Vec::new();
     files(&data, &mut all);
-    let public =
-        ["ca.pem", "ca/root.pem", "ca/issuing.pem", "ca/users.pem", "ca/documents.pem", "server/chain.pem"].map(|name| data.join(name));
+    let public = ["ca.pem", "ca/root.pem", "ca/issuing.pem", "ca/users.pem", "ca/documents.pem", "server/chain.pem", "audit-head.jws"]
+        .map(|name| data.join(name));
     for path in &all {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, if public.contains(path) { 0o644 } else { 0o600 }, "{}", path.display());

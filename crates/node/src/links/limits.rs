@@ -14,6 +14,10 @@ pub struct LinkLimits {
     pub check_after: Duration,
     /// How long the answer may take; then the link is dead.
     pub check_within: Duration,
+    /// How long a link stays open once another one shows newer certificates: until then the other end has heard of that one.
+    pub close_after: Duration,
+    /// A link that is to be closed and carries a request yet is looked at again after this.
+    pub look_again: Duration,
     /// The first wait after a failure; each further one doubles it.
     pub wait_min: Duration,
     /// The longest wait.
@@ -29,6 +33,8 @@ impl LinkLimits {
         kept_servers_max: 32,
         check_after: Duration::from_secs(10),
         check_within: Duration::from_secs(5),
+        close_after: Duration::from_secs(3),
+        look_again: Duration::from_millis(500),
         wait_min: Duration::from_secs(1),
         wait_max: Duration::from_secs(60),
         wait_when_needed: Duration::from_secs(1),

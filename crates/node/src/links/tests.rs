@@ -25,16 +25,31 @@ const TOPOLOGY: &str = r#"
     server = [{ fqdn = "fe3.contoso.example", roles = ["front-end"], expected = true }]
 "#;
 
+/// What every server shows, until it has another one.
+fn first() -> Shown {
+    shown(0, 1)
+}
+
+fn shown(ours: u64, theirs: u8) -> Shown {
+    Shown { ours, theirs: leaf(theirs) }
+}
+
+fn leaf(number: u8) -> Leaf {
+    Leaf { fingerprint: Fingerprint::of(&[number]), not_before: SystemTime::UNIX_EPOCH }
+}
+
 struct Scene {
     links: Links,
     now: Instant,
+    /// The connection on which a request is under way.
+    busy: Option<Flow>,
 }
 
 impl Scene {
     /// fe1, which has just started.
     fn new() -> Self {
         let now = Instant::now();
-        let mut scene = Self { links: Links::new(LinkLimits::DEFAULT, "fe1.contoso.example:5062".into()), now };
+        let mut scene = Self { links: Links::new(LinkLimits::DEFAULT, "fe1.contoso.example:5062".into()), now, busy: None };
         scene.publish(TOPOLOGY);
         scene
     }
@@ -48,6 +63,8 @@ impl Scene {
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.links.handle_timeout(self.now, || 7);
+        let busy = self.busy;
+        self.links.close_retired(self.now, |flow| Some(flow) == busy);
     }
 
     /// The connection that is to be opened to this server.
@@ -87,7 +104,7 @@ impl Scene {
     fn linked(&mut self) -> Flow {
         self.pass(Duration::ZERO);
         let flow = self.dialled("fe2");
-        self.links.handle_connected(flow, &name("fe2"), self.now, 1).unwrap();
+        self.links.handle_connected(flow, &name("fe2"), first(), self.now, 1).unwrap();
         let (_, question) = self.asked();
         assert!(self.answer(flow, &question, Status::OK));
         flow
@@ -124,7 +141,7 @@ fn a_connection_that_was_refused_after_it_seemed_there_was_never_up() {
     for _ in 0..4 {
         scene.pass(scene.links.poll_timeout().map_or(Duration::ZERO, |due| due - scene.now));
         let flow = scene.dialled("fe2");
-        scene.links.handle_connected(flow, &name("fe2"), scene.now, 1).unwrap();
+        scene.links.handle_connected(flow, &name("fe2"), first(), scene.now, 1).unwrap();
         assert_eq!(scene.states(), [LinkState::Connecting]);
         scene.asked();
         scene.links.handle_closed(flow, scene.now, 0);
@@ -147,17 +164,17 @@ fn a_connection_that_leads_to_another_server_is_none() {
     let mut scene = Scene::new();
     scene.pass(Duration::ZERO);
     let flow = scene.dialled("fe2");
-    assert!(scene.links.handle_connected(flow, &name("ca"), scene.now, 1).is_err());
-    assert!(scene.links.handle_connected(Flow(flow.0 + 1), &name("fe2"), scene.now, 1).is_err(), "nobody asked for it");
+    assert!(scene.links.handle_connected(flow, &name("ca"), first(), scene.now, 1).is_err());
+    assert!(scene.links.handle_connected(Flow(flow.0 + 1), &name("fe2"), first(), scene.now, 1).is_err(), "nobody asked for it");
 }
 
 #[test]
 fn a_connection_of_a_server_that_this_one_does_not_know_is_none() {
     let mut scene = Scene::new();
     for stranger in ["fe9", "fe1"] {
-        assert!(scene.links.handle_connected(Flow(1), &name(stranger), scene.now, 1).is_err(), "{stranger}");
+        assert!(scene.links.handle_connected(Flow(1), &name(stranger), first(), scene.now, 1).is_err(), "{stranger}");
     }
-    assert!(scene.links.handle_connected(Flow(1), &name("ca"), scene.now, 1).is_ok());
+    assert!(scene.links.handle_connected(Flow(1), &name("ca"), first(), scene.now, 1).is_ok());
 }
 
 #[test]
@@ -165,7 +182,7 @@ fn only_the_answer_to_the_question_itself_is_kept_from_users() {
     let mut scene = Scene::new();
     scene.pass(Duration::ZERO);
     let flow = scene.dialled("fe2");
-    scene.links.handle_connected(flow, &name("fe2"), scene.now, 1).unwrap();
+    scene.links.handle_connected(flow, &name("fe2"), first(), scene.now, 1).unwrap();
     let (_, question) = scene.asked();
     let other = Message::parse(Probe::new(2).request("x.example:1", &name("fe2"))).unwrap();
     assert!(!scene.answer(flow, &other, Status::OK));
@@ -200,7 +217,7 @@ fn what_cannot_take_more_is_no_way() {
     assert_eq!(scene.links.way(&name("fe2"), scene.now, |_| false), None);
     scene.quiet();
     // A second link has room.
-    scene.links.handle_connected(Flow(1), &name("fe2"), scene.now, 1).unwrap();
+    scene.links.handle_connected(Flow(1), &name("fe2"), first(), scene.now, 1).unwrap();
     assert_eq!(scene.links.way(&name("fe2"), scene.now, |other| other != flow), Some(Flow(1)));
 }
 
@@ -210,7 +227,7 @@ fn a_link_that_is_up_is_preferred_to_one_that_is_being_made() {
     scene.pass(Duration::ZERO);
     let dialled = scene.dialled("fe2");
     assert_eq!(scene.way(), Some(dialled));
-    scene.links.handle_connected(Flow(1), &name("fe2"), scene.now, 1).unwrap();
+    scene.links.handle_connected(Flow(1), &name("fe2"), first(), scene.now, 1).unwrap();
     assert_eq!(scene.way(), Some(Flow(1)));
 }
 
@@ -275,4 +292,160 @@ fn nobody_is_called_after_the_end() {
     scene.pass(Duration::from_secs(100));
     scene.quiet();
     assert_eq!(scene.links.poll_timeout(), None);
+}
+
+impl Scene {
+    /// A connection that comes in and shows this certificate.
+    fn comes(&mut self, flow: u64, shown: Shown) -> Flow {
+        self.links.handle_connected(Flow(flow), &name("fe2"), shown, self.now, 1).unwrap();
+        Flow(flow)
+    }
+
+    #[track_caller]
+    fn closed(&mut self) -> Flow {
+        match self.links.poll_action() {
+            Some(Action::Close { flow, .. }) => {
+                self.links.handle_closed(flow, self.now, 1);
+                flow
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_new_certificate_of_ours_is_shown_on_a_new_link_before_the_old_one_is_closed() {
+    let mut scene = Scene::new();
+    let old = scene.linked();
+    scene.links.handle_renewed(1, scene.now);
+    assert_eq!((scene.links.outdated(), scene.links.poll_timeout()), (1, Some(scene.now)));
+    scene.pass(Duration::ZERO);
+    let new = scene.dialled("fe2");
+    assert_eq!(scene.way(), Some(old), "the new one is not there yet");
+    scene.links.handle_connected(new, &name("fe2"), shown(1, 1), scene.now, 1).unwrap();
+    let (_, question) = scene.asked();
+    assert_eq!(scene.way(), Some(old), "nor was it answered");
+    scene.answer(new, &question, Status::OK);
+    assert_eq!(scene.way(), Some(new));
+    scene.quiet();
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    assert_eq!(scene.closed(), old);
+    assert_eq!(scene.links.outdated(), 0);
+    scene.pass(Duration::from_millis(1));
+    scene.quiet();
+}
+
+#[test]
+fn an_outdated_link_is_not_closed_as_long_as_something_is_under_way_on_it() {
+    let mut scene = Scene::new();
+    let old = scene.linked();
+    scene.busy = Some(old);
+    let new = scene.comes(1, shown(0, 2));
+    assert_eq!(scene.way(), Some(new), "the other end has a new certificate");
+    for _ in 0..3 {
+        scene.pass(LinkLimits::DEFAULT.close_after);
+        scene.quiet();
+    }
+    scene.busy = None;
+    scene.pass(LinkLimits::DEFAULT.look_again);
+    assert_eq!(scene.closed(), old);
+}
+
+#[test]
+fn an_outdated_link_is_better_than_none_and_a_fresh_one_is_tried_for_with_growing_patience() {
+    let mut scene = Scene::new();
+    let old = scene.linked();
+    scene.links.handle_renewed(1, scene.now);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        scene.pass(Duration::ZERO);
+        let failed = scene.dialled("fe2");
+        scene.links.handle_closed(failed, scene.now, 0);
+        assert_eq!(scene.way(), Some(old));
+        let due = scene.links.servers.values().find_map(|server| server.refresh).unwrap();
+        waits.push(due - scene.now);
+        scene.now = due;
+        scene.links.handle_message(old, &Message::parse(Probe::new(9).request("x.example:1", &name("fe1"))).unwrap(), scene.now);
+    }
+    assert_eq!(waits, [500, 1000, 2000, 4000].map(Duration::from_millis));
+}
+
+/// A connection may have come in with the old certificate and be told of after the new one is in place.
+#[test]
+fn what_counts_is_what_was_shown_not_when_it_is_told_of() {
+    let mut scene = Scene::new();
+    scene.links.handle_renewed(1, scene.now);
+    scene.comes(1, shown(0, 1));
+    assert_eq!(scene.links.outdated(), 1);
+    scene.comes(2, shown(1, 1));
+    assert_eq!(scene.links.outdated(), 1);
+}
+
+/// Both ends have a new certificate at the same time, and call each other: one of the two links is the right one for both.
+#[test]
+fn two_servers_that_renew_at_once_agree_which_link_stays() {
+    let mut scene = Scene::new();
+    scene.comes(1, first());
+    scene.links.handle_renewed(1, scene.now);
+    scene.pass(Duration::ZERO);
+    let dialled = scene.dialled("fe2");
+    // Theirs came in while ours was on its way, and shows both new certificates.
+    let both = scene.comes(2, shown(1, 2));
+    scene.links.handle_connected(dialled, &name("fe2"), shown(1, 2), scene.now, 1).unwrap();
+    let (_, question) = scene.asked();
+    scene.answer(dialled, &question, Status::OK);
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    assert_eq!(scene.closed(), Flow(1));
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    scene.quiet();
+    assert_eq!((scene.links.outdated(), scene.states().len()), (0, 2));
+    assert!([both, dialled].map(Some).contains(&scene.way()));
+}
+
+/// The connection of before is heard of last: it is not taken for the newer one.
+#[test]
+fn an_older_certificate_that_is_heard_of_late_outdates_nothing() {
+    let mut scene = Scene::new();
+    scene.pass(Duration::ZERO);
+    let dialled = scene.dialled("fe2");
+    let newer = Leaf { not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(9), ..leaf(2) };
+    let new = scene.comes(1, Shown { ours: 0, theirs: newer });
+    scene.links.handle_connected(dialled, &name("fe2"), first(), scene.now, 1).unwrap();
+    let (_, question) = scene.asked();
+    scene.answer(dialled, &question, Status::OK);
+    assert_eq!(scene.way(), Some(new));
+    scene.pass(LinkLimits::DEFAULT.close_after);
+    assert_eq!(scene.closed(), dialled);
+}
+
+#[test]
+fn two_servers_that_called_each_other_at_once_keep_both_links() {
+    let mut scene = Scene::new();
+    scene.linked();
+    scene.comes(1, first());
+    scene.pass(Duration::from_secs(9));
+    scene.quiet();
+    assert_eq!((scene.states().len(), scene.links.outdated()), (2, 0));
+}
+
+/// A server that was put back from a backup shows an older certificate; once no link with the newer one is left, that counts.
+#[test]
+fn a_server_with_an_older_certificate_is_not_called_all_the_time() {
+    let mut scene = Scene::new();
+    let theirs = Leaf { not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(9), ..leaf(2) };
+    let gone = scene.comes(1, Shown { ours: 0, theirs });
+    scene.comes(2, first());
+    assert_eq!(scene.links.outdated(), 1, "it may have been under way for long");
+    scene.links.handle_closed(gone, scene.now, 0);
+    assert_eq!(scene.links.outdated(), 0);
+    scene.pass(Duration::from_secs(1));
+    scene.quiet();
+}
+
+/// However many certificates a server shows, its connections are bounded.
+#[test]
+fn a_server_that_shows_another_certificate_each_time_opens_no_more_than_twice_as_many() {
+    let mut scene = Scene::new();
+    let all = (1..20).map(|number| scene.links.handle_connected(Flow(number.into()), &name("fe2"), shown(0, number), scene.now, 1));
+    assert_eq!(all.filter(Result::is_ok).count(), 2 * LinkLimits::DEFAULT.links_per_server_max);
 }

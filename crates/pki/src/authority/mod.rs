@@ -21,7 +21,7 @@ use crate::{
 
 pub use fault::AuthorityFault;
 pub use issuing::IssuingAuthority;
-pub use root::{ISSUING_VALIDITY, IssuingPlan, ROOT_LIST_VALIDITY, ROOT_VALIDITY, Root};
+pub use root::{ISSUING_VALIDITY, IssuingPlan, ROOT_LIST_VALIDITY, ROOT_VALIDITY, Root, check_link};
 pub use urls::Urls;
 
 /// The issuing CAs at work, with the root's certificate above them (not the root's key).

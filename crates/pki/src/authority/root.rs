@@ -14,6 +14,7 @@ use super::{
 use crate::{
     AuthorityFault, CaSigner, Fqdn, IssuerKind, Key, KeyFault, OCSP_SIGNER_VALIDITY, PublicKey, RevokedCertificate, SecretPem, Serial,
     certificates_to_pem,
+    describe::signed_by,
     profile::{self, Places, Validity},
     sign_revocation_list,
 };
@@ -27,7 +28,7 @@ pub const ROOT_LIST_VALIDITY: Duration = Duration::from_hours(396 * 24);
 
 /// The root: what every member and every phone trusts. It signs issuing CAs and the list of those
 /// that no longer count, so its key may lie in a safe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Root {
     certificate: CertificateDer<'static>,
     key: CaSigner,
@@ -185,4 +186,22 @@ impl Root {
         let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
         Ok(params.signed_by(&key.for_issuing()?, &issuer)?.der().clone())
     }
+}
+
+/// Whether `link` is the old root's word for the new one ([`Root::cross_sign`]): the new root's name and key, signed by the old
+/// root, good now.
+///
+/// # Errors
+/// It is something else, or out of its time.
+pub fn check_link(
+    link: &CertificateDer<'static>,
+    old: &CertificateDer<'_>,
+    new: &CertificateDer<'_>,
+    now: SystemTime,
+) -> Result<(), AuthorityFault> {
+    let (said, root) = (ca_facts("link", link)?, ca_facts("root", new)?);
+    if said.subject != root.subject || said.public_key != root.public_key || !signed_by(link, old) {
+        return Err(AuthorityFault::Foreign { which: "link" });
+    }
+    checked_validity("the link certificate", link, now, Duration::ZERO).map(drop)
 }

@@ -152,6 +152,20 @@ pub enum Event {
         /// Which.
         server: String,
     },
+    /// A replacement of the CA began, came a step further, was given up or ended.
+    CaReplacement {
+        /// What is replaced: the root with all below it, or the issuing CAs.
+        what: String,
+        /// SHA-256 of what goes, in hexadecimal.
+        old: String,
+        /// SHA-256 of what comes, in hexadecimal.
+        new: String,
+        /// How far it has come.
+        phase: String,
+        /// Members that were not waited for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_behind: Vec<String>,
+    },
     /// This state came out of a backup.
     Restored {
         /// When the backup was made, in seconds since 1970.

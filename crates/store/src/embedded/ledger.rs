@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use pki::Serial;
+use pki::{Fingerprint, Serial};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::worker::{Done, Fault};
@@ -59,6 +59,34 @@ impl IssuanceLedger for Embedded {
         .await
     }
 
+    async fn issued_to(&self, server: &str, since: SystemTime, limit: usize) -> Result<Vec<Issued>> {
+        let (server, since, limit) = (server.to_ascii_lowercase(), seconds(since)?, rows(limit));
+        self.read(move |connection| {
+            let which = "serial IN (SELECT serial FROM certificate_name WHERE name = ?1) AND not_before >= ?2 AND role = ?3
+                         AND lower(json_extract(names, '$[0]')) = ?1 ORDER BY not_before, revision LIMIT ?4";
+            select(connection, which, (&server, since, Role::Server.as_str(), limit))
+        })
+        .await
+    }
+
+    async fn keys_taken_back(&self, after: Revision) -> Result<(Vec<Fingerprint>, Revision)> {
+        self.read(move |connection| {
+            let sql = "SELECT certificate.der, revocation.revision FROM revocation JOIN certificate USING(serial)
+                       WHERE revocation.revision > ?1 ORDER BY revocation.revision";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query((after.0,))?;
+            let (mut keys, mut last) = (Vec::new(), after);
+            while let Some(row) = rows.next()? {
+                let der: Vec<u8> = row.get(0)?;
+                let facts = pki::facts(&der.into()).ok_or_else(|| Fault::damaged("a certificate that cannot be read"))?;
+                keys.push(facts.public_key_fingerprint());
+                last = Revision(row.get(1)?);
+            }
+            Ok((keys, last))
+        })
+        .await
+    }
+
     async fn cut_off(&self, now: SystemTime) -> Result<Vec<String>> {
         let now = seconds(now)?;
         self.read(move |connection| {
@@ -80,6 +108,30 @@ impl IssuanceLedger for Embedded {
             Ok(names.collect::<std::result::Result<_, _>>()?)
         })
         .await
+    }
+
+    async fn standing_below(&self, issuer: &str, now: SystemTime, limit: usize) -> Result<Vec<Issued>> {
+        let (issuer, now, limit) = (issuer.to_owned(), seconds(now)?, rows(limit));
+        self.read(move |connection| {
+            let which = "issuer = ?1 AND not_after >= ?2 AND serial NOT IN (SELECT serial FROM revocation)
+                         ORDER BY not_after, serial LIMIT ?3";
+            select(connection, which, (&issuer, now, limit))
+        })
+        .await
+    }
+
+    async fn last_end_below(&self, issuer: &str) -> Result<Option<SystemTime>> {
+        let issuer = issuer.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT max(not_after) FROM certificate WHERE issuer = ?1";
+            let last: Option<i64> = connection.prepare_cached(sql)?.query_row((&issuer,), |row| row.get(0))?;
+            last.map(time).transpose()
+        })
+        .await
+    }
+
+    async fn authorities(&self) -> Result<Vec<Issued>> {
+        self.read(|connection| select(connection, "role IN ('root', 'issuing', 'users-ca') ORDER BY not_after, serial", [])).await
     }
 
     async fn expiring(&self, now: SystemTime, before: SystemTime, limit: usize) -> Result<Vec<Issued>> {

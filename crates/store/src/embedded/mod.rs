@@ -11,6 +11,7 @@ mod file;
 mod held;
 mod ledger;
 mod members;
+mod replacements;
 mod schema;
 mod topologies;
 mod worker;

@@ -138,6 +138,19 @@ const STEPS: &[&str] = &[
      ) STRICT;
      CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
      CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;",
+    // 3: the replacement of the CA.
+    "CREATE TABLE replacement(
+         id INTEGER PRIMARY KEY CHECK(id = 1),
+         record TEXT NOT NULL,
+         kept_at INTEGER NOT NULL,
+         revision INTEGER NOT NULL
+     ) STRICT;
+     CREATE TABLE bridge(
+         sequence INTEGER PRIMARY KEY,
+         signed TEXT NOT NULL,
+         published_at INTEGER NOT NULL
+     ) STRICT;
+     CREATE INDEX certificate_issuer ON certificate(issuer, not_after);",
 ];
 
 /// Brings the file up to date; refuses one that is not ours, later than we know, or damaged, without a change to it.

@@ -5,11 +5,13 @@
 //! it cannot. Where things stand in the text is found by `place`.
 
 mod fault;
+mod moves;
 mod place;
 
 use pki::Fqdn;
 
 pub use fault::EditFault;
+pub use moves::rebase;
 
 use self::place::Places;
 use crate::{Listeners, Role, Topology};
@@ -190,7 +192,16 @@ impl<'a> Change<'a> {
     }
 
     /// The changed text, which keeps all rules.
-    fn finish(mut self) -> Result<String, EditFault> {
+    fn finish(self) -> Result<String, EditFault> {
+        let text = self.apply();
+        match Topology::parse(&text) {
+            Ok(_) => Ok(text),
+            Err(faults) => Err(EditFault::Leaves(faults)),
+        }
+    }
+
+    /// The changed text, whatever it says.
+    fn apply(mut self) -> String {
         self.edits.sort_by_key(|(place, _)| (place.start, place.end));
         let mut text = String::with_capacity(self.text.len() + 256);
         let mut done = 0;
@@ -200,9 +211,6 @@ impl<'a> Change<'a> {
             done = place.end;
         }
         text.push_str(&self.text[done..]);
-        match Topology::parse(&text) {
-            Ok(_) => Ok(text),
-            Err(faults) => Err(EditFault::Leaves(faults)),
-        }
+        text
     }
 }

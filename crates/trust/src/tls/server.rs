@@ -1,6 +1,12 @@
 //! The server's end of TLS.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ocsp::{StapleFault, Stapled, Status, read_staple};
@@ -34,6 +40,7 @@ pub struct ServerIdentity {
     shown: ArcSwap<Shown>,
     /// What was shown when it was withdrawn; another one is not meant.
     withdrawn: ArcSwapOption<CertifiedKey>,
+    edition: AtomicU64,
 }
 
 struct Shown {
@@ -60,7 +67,7 @@ impl ServerIdentity {
     /// The key is not that of the leaf.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<Arc<Self>, TlsFault> {
         let shown = ArcSwap::from_pointee(Shown::bare(certified(chain, key)?));
-        Ok(Arc::new(Self { shown, withdrawn: ArcSwapOption::empty() }))
+        Ok(Arc::new(Self { shown, withdrawn: ArcSwapOption::empty(), edition: AtomicU64::new(0) }))
     }
 
     /// Shows another chain from now on. If it does not fit its key, the old one stays. What was stapled to the old one goes.
@@ -69,7 +76,14 @@ impl ServerIdentity {
     /// The key is not that of the leaf.
     pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: &Key) -> Result<(), TlsFault> {
         self.shown.store(Arc::new(Shown::bare(certified(chain, key)?)));
+        // Only now: whoever reads the number before a handshake must not take an older certificate for a newer one.
+        self.edition.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Counts what is shown: a handshake that begins now shows this edition, or one that came since.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::SeqCst)
     }
 
     /// This chain was revoked: while it is the one to be shown, every handshake fails at our port. Clients that know no

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::enrolment::AccountId;
+use crate::{Window, enrolment::AccountId};
 
 /// Requests of one account in one [`SPAN`]; an enrolment takes about eight.
 const REQUESTS_MAX: u32 = 240;
@@ -25,29 +25,6 @@ struct Asked {
     orders: Window,
 }
 
-struct Window {
-    since: Instant,
-    count: u32,
-}
-
-impl Window {
-    fn new(now: Instant) -> Self {
-        Self { since: now, count: 0 }
-    }
-
-    /// Counts one; how long to wait when there were too many.
-    fn count(&mut self, max: u32, span: Duration, now: Instant) -> Result<(), Duration> {
-        if now.saturating_duration_since(self.since) >= span {
-            *self = Self::new(now);
-        }
-        if self.count >= max {
-            return Err((self.since + span).saturating_duration_since(now));
-        }
-        self.count += 1;
-        Ok(())
-    }
-}
-
 impl Pace {
     /// Counts a request; how long to wait when there were too many.
     pub(super) fn request(&self, account: &AccountId, now: Instant) -> Result<(), Duration> {
@@ -62,7 +39,7 @@ impl Pace {
     fn with<T>(&self, account: &AccountId, now: Instant, count: impl FnOnce(&mut Asked) -> Result<T, Duration>) -> Result<T, Duration> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= ACCOUNTS_MAX && !all.contains_key(account) {
-            all.retain(|_, asked| now.saturating_duration_since(asked.orders.since) < ORDERS_SPAN);
+            all.retain(|_, asked| asked.orders.lasts(ORDERS_SPAN, now));
             if all.len() >= ACCOUNTS_MAX {
                 return Err(SPAN);
             }

@@ -171,6 +171,7 @@ impl From<Fault> for Problem {
             Fault::TicketUnknown | Fault::TicketUsed { .. } | Fault::TicketExpired { .. } | Fault::TicketWithdrawn => {
                 Self::unauthorized(detail)
             }
+            Fault::TicketOfAnotherKey => Self::unauthorized(detail),
             Fault::AccountClosed { .. } | Fault::NotInTopology { .. } | Fault::MemberRevoked { .. } => Self::unauthorized(detail),
             Fault::ForeignCertificate | Fault::NotYourCertificate => Self::unauthorized(detail),
             Fault::NoAccount => Self::new(Kind::AccountDoesNotExist, detail),

@@ -94,7 +94,7 @@ impl Acme {
         Err(Problem::unauthorized("the signature is not that of the key, or not by its algorithm"))
     }
 
-    /// A message counts once. Only authentic ones are remembered.
+    /// A message counts once. Only those of members are remembered.
     pub(super) fn use_up(&self, received: &Received) -> Result<(), Problem> {
         if self.nonces.consume(received.nonce, SystemTime::now()) { Ok(()) } else { Err(bad_nonce()) }
     }

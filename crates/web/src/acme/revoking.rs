@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::problem::{Kind, Problem};
 use super::request::Received;
 use super::{Acme, Shared};
-use crate::enrolment::Revoker;
+use crate::enrolment::{Fault, Revoker};
 use crate::jose::{Signed, Signer};
 
 /// Reasons that a requester may give (RFC 5280 §5.3.1): unspecified, keyCompromise, affiliationChanged, superseded,
@@ -44,6 +44,10 @@ async fn revoker(acme: &Acme, received: Received) -> Result<(Revoker, Signed), P
             let (certificate, _) = wanted(&received.message)?;
             if !key.is_of_certificate(&certificate) {
                 return Err(Problem::unauthorized("the message is signed by neither the account nor the certificate's key"));
+            }
+            // Anybody can make a certificate and sign with its key: that is no reason to remember a nonce.
+            if !acme.enrolment.is_ours(&certificate).await? {
+                return Err(Fault::ForeignCertificate.into());
             }
             acme.use_up(&received)?;
             Ok((Revoker::CertificateKey, received.message))

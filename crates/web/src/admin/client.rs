@@ -17,9 +17,9 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{
-    Added, AuditLink, AuditVerdict, BackupNote, Certificate, Chain, Created, Decision, Document, Expiry, Judgement, LeftBehind, Member,
-    Moved, NewHome, NewPassword, NewServer, NewUser, Noted, Password, Problem, PublishedTopology, Revocation, SOCKET, Spread, Status, User,
-    VERSION,
+    Added, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, Decision, Document, Expiry,
+    Judgement, LeftBehind, Member, Moved, NewHome, NewPassword, NewReplacement, NewServer, NewUser, Noted, Password, Problem,
+    PublishedTopology, Revocation, SOCKET, Spread, Status, User, VERSION,
 };
 
 /// How long a server may take for an answer; its own limit is shorter.
@@ -183,6 +183,26 @@ impl Client {
     /// Revokes every certificate of this name.
     pub async fn revoke(&self, name: &str) -> Result<Spread, ClientError> {
         self.read(Method::POST, "/revocations", Some(Revocation { name: name.to_owned() })).await
+    }
+
+    /// Begins to replace the CA.
+    pub async fn replace_ca(&self, new: NewReplacement) -> Result<CaReplacement, ClientError> {
+        self.read(Method::POST, "/ca/replacement", Some(new)).await
+    }
+
+    /// Makes the keys of new issuing CAs, and what an offline root has to sign.
+    pub async fn request_ca(&self, new: NewReplacement) -> Result<Vec<CaRequest>, ClientError> {
+        self.read(Method::POST, "/ca/requests", Some(new)).await
+    }
+
+    /// How far a replacement of the CA has come.
+    pub async fn ca_replacement(&self) -> Result<Option<CaReplacement>, ClientError> {
+        self.read(Method::GET, "/ca/replacement", None::<()>).await
+    }
+
+    /// Gives it up.
+    pub async fn give_up_ca_replacement(&self) -> Result<(), ClientError> {
+        self.ask(Method::DELETE, "/ca/replacement", None::<()>).await.map(drop)
     }
 
     /// Ends the waiting of an authority that was put back from a backup.

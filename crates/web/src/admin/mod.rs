@@ -9,6 +9,7 @@ mod client;
 mod password;
 mod problem;
 mod records;
+mod replacement;
 mod routes;
 mod socket;
 
@@ -25,6 +26,7 @@ pub use records::{
     Added, Certificate, Chain, Connection, Created, Decision, Document, Expiry, Judgement, Member, Moved, NewHome, NewPassword, NewServer,
     NewUser, PublishedTopology, Registration, Revocation, ServerLink, Spread, Status, User, rfc3339,
 };
+pub use replacement::{CaReplacement, CaRequest, NewReplacement, SignedCa};
 pub use socket::{SOCKET, Socket, SocketError, serve};
 
 use crate::Answer;
@@ -121,6 +123,27 @@ pub trait Organisation: Send + Sync {
 
     /// Issues a certificate for a user's sign-in, for a request (PKCS#10 in PEM): the name is the user's.
     fn sign_user(&self, user: UserName, request: String) -> Answer<'_, Result<Chain, Problem>>;
+    /// Begins to replace the root or the issuing CAs; 409 while that is under way already.
+    fn replace_ca(&self, new: NewReplacement) -> Answer<'_, Result<CaReplacement, Problem>> {
+        let _ = new;
+        Box::pin(async { Err(no_replacement()) })
+    }
+
+    /// Makes the keys of new issuing CAs, and what an offline root has to sign for them.
+    fn request_ca(&self, new: NewReplacement) -> Answer<'_, Result<Vec<CaRequest>, Problem>> {
+        let _ = new;
+        Box::pin(async { Err(no_replacement()) })
+    }
+
+    /// How far a replacement has come, and what it waits for; nothing while none is under way.
+    fn ca_replacement(&self) -> Answer<'_, Result<Option<CaReplacement>, Problem>> {
+        Box::pin(async { Err(no_replacement()) })
+    }
+
+    /// Gives a replacement up, as long as nobody was switched.
+    fn give_up_ca_replacement(&self) -> Answer<'_, Result<(), Problem>> {
+        Box::pin(async { Err(no_replacement()) })
+    }
 
     /// The newest links of the audit log first; at most `limit`.
     fn audit(&self, limit: usize) -> Answer<'_, Result<Vec<AuditLink>, Problem>> {
@@ -134,6 +157,10 @@ pub trait Organisation: Send + Sync {
         let _ = noted;
         Box::pin(async { Err(no_audit_log()) })
     }
+}
+
+fn no_replacement() -> Problem {
+    Problem::not_found("the CA is not replaced here", "ask the authority")
 }
 
 /// See [`Organisation::go_on`].

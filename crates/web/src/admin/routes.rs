@@ -14,9 +14,9 @@ use registrar::UserName;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Added, Admin, AuditLink, AuditVerdict, BackupNote, Certificate, Chain, Created, DECISIONS_DEFAULT, DECISIONS_MAX, Decision, Document,
-    Expiry, Judgement, LeftBehind, Member, Moved, NOTED_MAX, NewHome, NewPassword, NewServer, NewUser, Noted, Problem, PublishedTopology,
-    Revocation, Spread, Status, User, VERSION,
+    Added, Admin, AuditLink, AuditVerdict, BackupNote, CaReplacement, CaRequest, Certificate, Chain, Created, DECISIONS_DEFAULT,
+    DECISIONS_MAX, Decision, Document, Expiry, Judgement, LeftBehind, Member, Moved, NOTED_MAX, NewHome, NewPassword, NewReplacement,
+    NewServer, NewUser, Noted, Problem, PublishedTopology, Revocation, Spread, Status, User, VERSION,
 };
 use crate::{Limits, connection};
 
@@ -52,6 +52,8 @@ pub(super) fn router(admin: Arc<dyn Admin>, limits: Limits) -> Router {
         .route("/ledger", get(ledger))
         .route("/expiries", get(expiries))
         .route("/revocations", post(revoke))
+        .route("/ca/replacement", get(ca_replacement).post(replace_ca).delete(give_up_ca_replacement))
+        .route("/ca/requests", post(request_ca))
         .route("/recovery", post(go_on))
         .route("/backups", post(backed_up))
         .route("/audit", get(audit))
@@ -169,6 +171,25 @@ async fn expiries(State(desk): State<Desk>) -> Result<Json<Vec<Expiry>>, Problem
 async fn revoke(State(desk): State<Desk>, request: Request) -> Result<Json<Spread>, Problem> {
     let Revocation { name } = read(request, desk.body_bytes_max).await?;
     desk.admin.authority()?.revoke(name).await.map(Json)
+}
+
+async fn ca_replacement(State(desk): State<Desk>) -> Result<Json<Option<CaReplacement>>, Problem> {
+    desk.admin.authority()?.ca_replacement().await.map(Json)
+}
+
+async fn replace_ca(State(desk): State<Desk>, request: Request) -> Result<(StatusCode, Json<CaReplacement>), Problem> {
+    let new: NewReplacement = read(request, DOCUMENT_BYTES_MAX).await?;
+    Ok((StatusCode::CREATED, Json(desk.admin.authority()?.replace_ca(new).await?)))
+}
+
+async fn request_ca(State(desk): State<Desk>, request: Request) -> Result<Json<Vec<CaRequest>>, Problem> {
+    let new: NewReplacement = read(request, desk.body_bytes_max).await?;
+    desk.admin.authority()?.request_ca(new).await.map(Json)
+}
+
+async fn give_up_ca_replacement(State(desk): State<Desk>) -> Result<StatusCode, Problem> {
+    desk.admin.authority()?.give_up_ca_replacement().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn go_on(State(desk): State<Desk>) -> Result<Json<LeftBehind>, Problem> {

@@ -194,7 +194,7 @@ async fn accept(socket: &Socket, router: &Router, limits: Limits, stop: &Stop, c
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            let caller = Caller { peer: None, ties: Ties::new() };
+            let caller = Caller { peer: None, source: None, ties: Ties::new() };
             for_caller(&peer, connection::serve(stream, Protocol::Http1, router, caller, &limits, stop)).await;
             drop(place);
         });

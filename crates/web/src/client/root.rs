@@ -2,7 +2,8 @@
 //!
 //! Who joins knows the root's fingerprint from the join string, and nothing else. So the connection proves
 //! nothing, nothing is sent over it but one GET, and of what comes only the certificate with that very
-//! fingerprint counts: SHA-256 proves it, whoever sent it.
+//! fingerprint counts: SHA-256 proves it, whoever sent it. In the same way a server that was away while the CA was replaced
+//! fetches what proves itself by its signature ([`fetch_signed`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use super::{CallError, Target};
 const ROOT_PATH: &str = "/ca.pem";
 /// The longest answer: some dozens of certificates.
 const ROOT_BYTES_MAX: usize = 64 << 10;
+/// The longest signed document: a bundle, or a revocation list of some ten thousand certificates.
+const SIGNED_BYTES_MAX: usize = 4 << 20;
 
 /// Why there is no root.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,23 @@ pub async fn fetch_root(address: SocketAddr, name: &Fqdn, pinned: Fingerprint) -
     pinned_one(&all, pinned).ok_or_else(other)
 }
 
+/// What a server offers to everybody at this path, if it has it: a signed document, from a server that cannot be believed.
+/// Whoever takes it must hold it against its signature; who gave it says nothing.
+///
+/// # Errors
+/// No connection, no answer, or another answer than yes or no.
+pub async fn fetch_signed(address: SocketAddr, name: &Fqdn, path: &str) -> Result<Option<Vec<u8>>, RootFault> {
+    let target = Target { address, name: name.clone(), port: address.port(), tls: unbelieving()? };
+    let no_root = |detail: String| RootFault::NoRoot { name: name.clone(), address, detail };
+    let request = Request::get(path).body(Body::empty()).map_err(|error| no_root(error.to_string()))?;
+    let answer = target.call_for(request, SIGNED_BYTES_MAX).await.map_err(RootFault::Call)?;
+    match answer.status {
+        StatusCode::OK => Ok(Some(answer.body)),
+        StatusCode::NOT_FOUND => Ok(None),
+        status => Err(no_root(format!("its answer to {path} is {status}"))),
+    }
+}
+
 fn pinned_one(all: &[CertificateDer<'static>], pinned: Fingerprint) -> Option<String> {
     let root = all.iter().find(|der| Fingerprint::of(der) == pinned)?;
     Some(certificates_to_pem([root]))
@@ -93,7 +113,7 @@ fn unbelieving() -> Result<Arc<ClientConfig>, rustls::Error> {
 }
 
 /// Looks at no certificate, since there is nothing to hold it against; what is fetched is held against its
-/// fingerprint instead. Private to this file: no other connection may be made so.
+/// fingerprint or signature instead. Private to this file: no other connection may be made so.
 #[derive(Debug)]
 struct Unbelieving {
     algorithms: WebPkiSupportedAlgorithms,

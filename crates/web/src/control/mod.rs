@@ -11,6 +11,7 @@ mod feeds;
 mod records;
 mod routes;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +51,8 @@ pub enum ControlFault {
 /// The authority's side. The peer is one that the handshake proved and the topology lists; nobody else
 /// gets here (row N30).
 pub trait Control: Send + Sync + 'static {
-    /// A member says what it is. What that changes is carried through, though the member may be gone before the answer is.
-    fn hello(self: Arc<Self>, peer: Fqdn, hello: Hello) -> Answer<'static, Result<(), ControlFault>>;
+    /// A member says what it is, in a connection that comes from `source`. What that changes is carried through, though the member may be gone before the answer is.
+    fn hello(self: Arc<Self>, peer: Fqdn, source: IpAddr, hello: Hello) -> Answer<'static, Result<(), ControlFault>>;
 
     /// All that the member lacks, given what it holds, and from then on every change. Bounded by the
     /// sender: who does not read fast enough is dropped (by dropping the sender) and comes again.

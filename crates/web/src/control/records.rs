@@ -65,6 +65,8 @@ pub struct InForce {
     pub not_after: String,
     /// How many open connections the latest change cut.
     pub cut: u64,
+    /// How many links with other servers are open on which a certificate was shown that has been replaced since.
+    pub outdated_links: u64,
 }
 
 /// A document that a member did not take; the last good one stays in force there.

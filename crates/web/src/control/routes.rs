@@ -59,14 +59,17 @@ impl IntoResponse for Refused {
 
 /// Row N30: whoever is no member hears that, and nothing else.
 fn member(caller: &Caller) -> Result<Fqdn, Refused> {
-    let stranger = || Refused::new(StatusCode::FORBIDDEN, "this is for servers of the organisation, which show their certificate");
     caller.member().cloned().ok_or_else(stranger)
 }
 
+fn stranger() -> Refused {
+    Refused::new(StatusCode::FORBIDDEN, "this is for servers of the organisation, which show their certificate")
+}
+
 async fn hello(State(channel): State<Channel>, Extension(caller): Extension<Caller>, request: Request) -> Result<StatusCode, Refused> {
-    let peer = member(&caller)?;
+    let (peer, source) = caller.member_at().map(|(peer, source)| (peer.clone(), source)).ok_or_else(stranger)?;
     let hello = read(request, WORDS_BYTES_MAX).await?;
-    Arc::clone(&channel.control).hello(peer.clone(), hello).await.map_err(|fault| answer(&peer, &fault))?;
+    Arc::clone(&channel.control).hello(peer.clone(), source, hello).await.map_err(|fault| answer(&peer, &fault))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

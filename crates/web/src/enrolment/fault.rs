@@ -23,6 +23,12 @@ pub enum Fault {
         /// When.
         at: SystemTime,
     },
+    /// Somebody else came first with it, or it was copied (row N33).
+    #[error(
+        "the ticket was used with another key already; if that was not this server, somebody else has the ticket: revoke the server, and \
+         have another one made with `verbund server add`"
+    )]
+    TicketOfAnotherKey,
     /// Someone took it back, or made another one for the same server.
     #[error("the ticket was withdrawn; have another one made with `verbund server add`")]
     TicketWithdrawn,

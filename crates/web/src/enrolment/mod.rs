@@ -96,8 +96,9 @@ pub trait Enrolment: Send + Sync + 'static {
     fn account<'a>(&'a self, id: &'a AccountId) -> Answer<'a, Result<Option<Account>, Fault>>;
 
     /// Makes an account for the ticket's member. The caller proved to hold both keys; that the ticket is
-    /// still open is checked here once more, in one step with the making. A ticket that was not burnt yet
-    /// may make another account (the first answer was lost), which takes the place of the one before.
+    /// still open is checked here once more, in one step with the making. A ticket is tied to the first key
+    /// that comes with it: the same key gets its account again (the first answer was lost), another one is
+    /// [`Fault::TicketOfAnotherKey`] (row N33).
     fn create_account(&self, ticket: TicketId, key: AccountKey) -> Answer<'_, Result<Account, Fault>>;
 
     /// Gives an account up (RFC 8555 §7.3.6).
@@ -117,6 +118,9 @@ pub trait Enrolment: Send + Sync + 'static {
     /// The certificate is about to be handed over: now its ticket is burnt. Nothing is handed over when this fails, or the
     /// ticket would be good once more. Called again when the certificate is fetched again.
     fn fetched(&self, leaf: CertificateDer<'static>) -> Answer<'_, Result<(), Fault>>;
+
+    /// Whether this certificate was issued here. Whoever shows another one has proved nothing by its key.
+    fn is_ours<'a>(&'a self, certificate: &'a CertificateDer<'static>) -> Answer<'a, Result<bool, Fault>>;
 
     /// Revokes a certificate, for a reason of RFC 5280 §5.3.1 that a requester may give (0, 1, 3, 4, 5). It is carried through,
     /// though the requester may be gone before the answer is.

@@ -46,6 +46,7 @@ impl From<Fault> for Refused {
             Fault::TicketUnknown | Fault::TicketUsed { .. } | Fault::TicketExpired { .. } | Fault::TicketWithdrawn => {
                 StatusCode::UNAUTHORIZED
             }
+            Fault::TicketOfAnotherKey => StatusCode::FORBIDDEN,
             Fault::NoAccount | Fault::AccountClosed { .. } | Fault::KeyInUse => StatusCode::FORBIDDEN,
             Fault::NotInTopology { .. } | Fault::MemberRevoked { .. } | Fault::NamesOutside { .. } => StatusCode::FORBIDDEN,
             Fault::ForeignCertificate | Fault::NotYourCertificate | Fault::AlreadyRevoked => StatusCode::FORBIDDEN,

@@ -113,6 +113,13 @@ impl AccountKey {
         Self::read(&jwk)
     }
 
+    /// The key of a certificate request, as an account would have it: no key is both (RFC 8555 §11.1).
+    pub fn of_request(key: &PublicKey) -> Option<Self> {
+        let spki = key.as_der();
+        let p256 = spki.strip_prefix(&P256_SPKI[..]).map(|point| Public::P256(point.to_vec()));
+        p256.or_else(|| spki.strip_prefix(&P384_SPKI[..]).map(|point| Public::P384(point.to_vec()))).map(Self::of)
+    }
+
     /// The canonical text: the required members in order of their names (RFC 7638 §3).
     pub fn as_text(&self) -> &str {
         &self.canonical

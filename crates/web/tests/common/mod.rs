@@ -127,7 +127,7 @@ pub(crate) struct Channel {
 type OpenFeed = (Fqdn, Held, mpsc::Sender<Arc<Update>>);
 
 impl Control for Channel {
-    fn hello(self: Arc<Self>, peer: Fqdn, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
+    fn hello(self: Arc<Self>, peer: Fqdn, _source: IpAddr, hello: Hello) -> Answer<'static, Result<(), ControlFault>> {
         self.said.lock().unwrap().push(format!("{peer} hello {}", hello.version));
         Box::pin(async { Ok(()) })
     }

@@ -203,6 +203,11 @@ impl Enrolment for Office {
         now(Ok(()))
     }
 
+    fn is_ours<'a>(&'a self, certificate: &'a CertificateDer<'static>) -> Answer<'a, Result<bool, Fault>> {
+        let certificate = Fingerprint::of(certificate);
+        now(Ok(self.state.lock().unwrap().issued.iter().any(|issued| issued.fingerprint == certificate)))
+    }
+
     fn revoke(self: Arc<Self>, by: Revoker, certificate: CertificateDer<'static>, reason: u8) -> Answer<'static, Result<(), Fault>> {
         now(self.revoke_now(&by, &certificate, reason))
     }
