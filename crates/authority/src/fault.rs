@@ -107,6 +107,9 @@ pub enum Fault {
         max = crate::pace::MOVES_PER_DAY_MAX
     )]
     MovesTooOften(Fqdn),
+    /// Every password would be for nothing (RFC 7616 §3.4.2: the realm is part of its digest).
+    #[error("domains has no {0} any more, which every password is bound to, so nobody could sign in: keep it, among others if you like")]
+    RealmLost(String),
     /// Other servers could not reach us.
     #[error("this server's HTTPS listens on {0}, where no other machine can reach it: start it with --https ADDRESS:PORT of this machine")]
     Unreachable(std::net::SocketAddr),

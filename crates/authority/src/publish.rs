@@ -148,6 +148,9 @@ impl Authority {
         if listed != own {
             obstacles.push(Fault::OtherAuthority { listed: listed.clone(), own: own.clone() });
         }
+        if !topology.domains().iter().any(|domain| domain.as_str() == self.domain) {
+            obstacles.push(Fault::RealmLost(self.domain.clone()));
+        }
         obstacles.extend(self.ca().check_names(topology).err());
         obstacles.extend(self.homeless(topology, held.topology()).await?);
         Ok(obstacles)

@@ -57,6 +57,18 @@ async fn a_server_that_got_other_names_while_it_was_away_is_told_to_renew() {
 }
 
 #[tokio::test]
+async fn the_domain_that_passwords_are_bound_to_stays_whatever_its_place() {
+    let world = World::new().await;
+    let lost = async |text: String| {
+        let obstacles = world.authority.obstacles_to(&text).await.unwrap();
+        obstacles.iter().any(|fault| matches!(fault, authority::Fault::RealmLost(domain) if domain == "a.test"))
+    };
+    let text = world.authority.topology(None).await.unwrap().unwrap().document;
+    assert!(!lost(text.replace("[\"a.test\"]", "[\"voice.a.test\", \"a.test\"]")).await);
+    assert!(lost(text.replace("a.test", "b.test")).await);
+}
+
+#[tokio::test]
 async fn what_is_in_force_and_not_on_disk_is_told() {
     let world = World::new().await;
     let (member, now) = (world.authority.member(), SystemTime::now());

@@ -23,7 +23,7 @@ const REQUEST_TEXT_BYTES_MAX: u64 = 4 * pki::REQUEST_BYTES_MAX as u64;
 /// How many certificates of the ledger are listed.
 const CERTIFICATES: usize = 1000;
 
-/// How many decisions are listed.
+/// How many decisions of each verdict are listed: those who are let in all day hide nobody who was refused.
 const DECISIONS: usize = 50;
 
 pub(crate) fn client(data: &Data) -> anyhow::Result<Client> {

@@ -57,10 +57,10 @@ impl<C: Core> Handle<C> {
         connections
     }
 
-    /// The verdicts of `trust`, newest first, at most `limit`.
+    /// The verdicts of `trust`, newest first, at most so many that said yes and so many that said no.
     #[must_use]
-    pub fn decisions(&self, limit: usize) -> Vec<DecisionRecord> {
-        self.shared.verdicts.newest(limit)
+    pub fn decisions(&self, of_each: usize) -> Vec<DecisionRecord> {
+        self.shared.verdicts.newest(of_each)
     }
 
     pub(crate) async fn tell_core_to_end(&self) {

@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     clients: Share,
     servers: Share,
     dialled: Share,
-    /// Flows whose task ended without a farewell; one each at most, so the queue is bounded by the connections.
+    /// The same as in [`ToCore`](crate::queues::ToCore).
     pub(crate) lost: mpsc::UnboundedSender<Flow>,
     /// Becomes true when the server ends.
     ending: watch::Receiver<bool>,

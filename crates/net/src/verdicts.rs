@@ -70,8 +70,8 @@ impl Verdicts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest first.
-    pub(crate) fn newest(&self, limit: usize) -> Vec<DecisionRecord> {
-        self.records().newest_first().take(limit).cloned().collect()
+    /// The newest first, at most so many of each verdict.
+    pub(crate) fn newest(&self, of_each: usize) -> Vec<DecisionRecord> {
+        self.records().newest_first(of_each).cloned().collect()
     }
 }

@@ -22,6 +22,9 @@ impl Node {
         self.place = Place::new(&topology, &name);
         self.proxy.set_media(topology.media());
         self.proxy.set_aliases(self.aliases(&topology));
+        let domains: Vec<String> = topology.domains().iter().map(Fqdn::to_string).collect();
+        self.registrar.set_domains(domains.clone());
+        self.challenger.set_domains(domains);
         self.links.handle_topology(&topology, &self.place, now);
         self.topology = topology;
         self.follow_up(now);
@@ -29,7 +32,7 @@ impl Node {
 
     /// What means us in a Route besides our name.
     fn aliases(&self, topology: &Topology) -> Vec<String> {
-        let domains = std::iter::once(self.domain().to_owned()).chain(topology.domains().iter().map(Fqdn::to_string));
+        let domains = topology.domains().iter().map(Fqdn::to_string);
         let pool = self.place.pool.iter().map(Fqdn::to_string);
         domains.chain(pool).chain(self.also_named.iter().cloned()).collect()
     }

@@ -265,8 +265,8 @@ impl Node {
         self.sessions.get(&flow).is_some_and(|session| session.is_signed_in(user))
     }
 
-    /// The user of our domain that a URI names.
+    /// The user that a URI names by an address in one of our domains: in each of them a name is the same user.
     fn aor(&self, uri: &sip::Uri<'_>) -> Option<UserName> {
-        uri.host.is_name(self.domain()).then(|| UserName::of(uri)).flatten()
+        self.topology.domains().iter().any(|domain| uri.host.is_name(domain.as_str())).then(|| UserName::of(uri)).flatten()
     }
 }

@@ -31,7 +31,8 @@ use crate::{
 pub struct Settings {
     /// The published topology; says which domains are ours and what media policy holds.
     pub topology: Arc<Topology>,
-    /// The SIP domain whose users sign in here; also the digest realm.
+    /// The SIP domain that passwords are digested with (the realm), and that we write in addresses of users. They have the same
+    /// addresses in every other domain of the topology.
     pub domain: String,
     /// The server's own name.
     pub name: Fqdn,

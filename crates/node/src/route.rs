@@ -218,6 +218,10 @@ impl Node {
         if from.end != caller.end {
             return Err(Decision::Answer(self.not_yours()));
         }
+        if request.method() == "NOTIFY" && !self.proxy.is_asked_for(request) {
+            // As outside a dialog: of what nobody asked for, nobody is to be told.
+            return refuse(Status::CALL_DOES_NOT_EXIST);
+        }
         match &to.end {
             End::User(user) => match self.device_in_dialog(user, to.flow, request, now) {
                 Some(target) => Ok(self.journey(flow, caller, vec![target], Vec::new(), false)),

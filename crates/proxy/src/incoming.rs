@@ -63,6 +63,10 @@ impl Incoming<'_> {
         }
     }
 
+    fn is_by_phone(&self, context: &Context) -> bool {
+        context.branches.get(self.index).is_none_or(|branch| !branch.is_to_server())
+    }
+
     /// A server that nothing was heard of for too long works on the call after all, while another one does.
     fn woke_up(&self, context: &mut Context, desk: &mut Desk, now: Instant) -> Fate {
         if context.branches[self.index].cancel != Cancel::Sent {
@@ -83,7 +87,7 @@ impl Incoming<'_> {
         }
         match check_media(desk.settings.media, self.message) {
             Ok(()) if context.told > desk.settings.limits.told_bytes_max => desk.counters.stray_responses += 1,
-            Ok(()) => context.respond(response::forwarded(self.message), desk),
+            Ok(()) => context.respond(response::forwarded(self.message, self.is_by_phone(context)), desk),
             // What rings still rings: the caller's 180 comes without a body, or not at all.
             Err(_) => desk.counters.unprotected_provisionals += 1,
         }
@@ -115,7 +119,7 @@ impl Incoming<'_> {
             context.branches[self.index].state = BranchState::Done;
             return context.conclude(desk, now);
         }
-        context.accept(self.index, response::forwarded(self.message), desk, now)
+        context.accept(self.index, response::forwarded(self.message, self.is_by_phone(context)), desk, now)
     }
 
     /// Whether a 2xx takes later requests of its dialog past us: nearest to the caller must stand what we wrote for it.
@@ -152,7 +156,7 @@ impl Incoming<'_> {
             context.consider(Best::unprotected(Status::NOT_ACCEPTABLE_HERE, why), desk);
             return context.conclude(desk, now);
         }
-        context.respond(response::forwarded(self.message), desk);
+        context.respond(response::forwarded(self.message, self.is_by_phone(context)), desk);
         Fate::Ends
     }
 
@@ -165,7 +169,7 @@ impl Incoming<'_> {
             return context.conclude(desk, now);
         }
         context.branches[self.index].state = BranchState::Done;
-        context.consider(Best::received(self.status, self.message, desk.settings.limits.challenges_max), desk);
+        context.consider(Best::received(self.status, self.message, self.is_by_phone(context), desk.settings.limits.challenges_max), desk);
         if self.status.class() == 6 {
             context.cancel_all(Why::Declined, desk, now);
         }

@@ -286,6 +286,13 @@ impl Proxy {
         token::speaker_as_called(message, &self.desk.names, &self.desk.tokens, &self.desk.seed, self.now)
     }
 
+    /// Whether a NOTIFY in a dialog of ours tells of what the dialog was opened for: of the package that was subscribed to, or of
+    /// what became of a REFER.
+    #[must_use]
+    pub fn is_asked_for(&self, notify: &Message) -> bool {
+        token::is_asked_for(notify, &self.desk.names, &self.desk.tokens, &self.desk.seed, self.now)
+    }
+
     /// How many Route values are left when ours on top are popped: where a request wants to go after us.
     #[must_use]
     pub fn foreign_routes(&self, message: &Message) -> usize {

@@ -11,7 +11,7 @@ use crate::{
     branch::BranchId,
     desk::{Desk, number_text},
     key::Seed,
-    token::{Leg, Token, called_hash, dialog_hash},
+    token::{Leg, Token, called_hash, dialog_hash, event_hash},
 };
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
@@ -105,6 +105,11 @@ pub(crate) fn forwarded(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, 
     rewrite.request_uri(&target.uri).push(Name::Via, &scratch[via]);
     rewrite.set(Name::MaxForwards, hops).set(Name::MaxBreadth, breadth);
     let mut own = None;
+    if record_routes[0].is_none() {
+        // Ours would stand on top, so that the other side comes to us first. Without it somebody else's would lead a phone that
+        // takes this for the beginning of a dialog wherever the sender likes, over any transport (P2).
+        rewrite.remove(Name::RecordRoute);
+    }
     for range in record_routes.into_iter().flatten() {
         own = NameAddr::parse(&scratch[range.clone()]).map(|route| way(&route.uri, &desk.seed));
         rewrite.push(Name::RecordRoute, &scratch[range]);
@@ -168,7 +173,7 @@ fn write_token(message: &Message, plan: &Plan, outgoing: Outgoing<'_>, desk: &mu
     let caller = Leg { flow: outgoing.source, end: plan.caller.clone()? };
     let callee = Leg { flow: target.flow(), end: target.end()? };
     let (from, called) = (message.from().ok()?, called_hash(&desk.seed, &message.to().ok()?.uri));
-    let token = Token { caller, callee, called };
+    let token = Token { caller, callee, called, event: event_hash(&desk.seed, message) };
     let dialog = dialog_hash(&desk.seed, message.call_id().ok()?, from.tag().unwrap_or_default());
     desk.tokens.write(&token, dialog, &mut desk.random, now, out)
 }
@@ -189,7 +194,8 @@ fn reroute<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, target: &'m Targ
 
 /// What only a trusted server may say about the caller is said by us or not at all (RFC 3325 §5, row N16).
 fn identify<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, plan: &'m Plan, hop: &NextHop) {
-    unvouch(rewrite, message);
+    let by_phone = !matches!(plan.caller, Some(End::Server(_)));
+    unvouch(rewrite, message, by_phone);
     let may_know = match hop {
         NextHop::Flow(_) => !asks_for_privacy(message),
         NextHop::Server { .. } => true,
@@ -222,11 +228,24 @@ const VOUCHING: [&str; 9] = [
     "P-Visited-Network-ID",
 ];
 
+/// Names without a [`Name`] that are a server's word about where a call has been, when a phone writes them: RFC 5806 and the
+/// spelling before it, and what RFC 4474 had besides Identity.
+const PROXIES: [&str; 3] = ["Diversion", "CC-Diversion", "Identity-Info"];
+
 /// Takes out what phones believe because only a server could have said it. Remote-Party-ID is what came before RFC 3325,
 /// and is still shown to people.
-pub(crate) fn unvouch<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message) {
-    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId);
-    let vouches = |name: &str| VOUCHING.iter().any(|known| known.eq_ignore_ascii_case(name));
+///
+/// From a phone, also what servers on the way say: History-Info (RFC 7044; of what a phone itself may write, the Request-URI
+/// that it asked for, nothing is lost), Diversion, and Identity (RFC 8224), which whoever has the domain's key signs, and no phone has
+/// it. Referred-By stays: it is a phone's to say (RFC 3892: the one who was referred copies it out of the REFER), and who it names has no more
+/// weight than a display name. Path is for registrars alone, who send no REGISTER on (RFC 3327).
+pub(crate) fn unvouch<'m>(rewrite: &mut Rewrite<'m>, message: &'m Message, by_phone: bool) {
+    rewrite.remove(Name::PAssertedIdentity).remove(Name::PPreferredIdentity).remove(Name::RemotePartyId).remove(Name::Path);
+    if by_phone {
+        rewrite.remove(Name::HistoryInfo).remove(Name::Identity);
+    }
+    let is_in = |names: &[&str], name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let vouches = |name: &str| is_in(&VOUCHING, name) || (by_phone && is_in(&PROXIES, name));
     for field in message.fields().filter(|field| field.name == Name::Other && vouches(field.raw_name)) {
         rewrite.remove_named(field.raw_name);
     }

@@ -14,6 +14,8 @@ pub(crate) struct Best {
     pub(crate) status: Status,
     /// What came in; `None` when the failure is our own finding.
     response: Option<Bytes>,
+    /// A phone said so, and not a server.
+    by_phone: bool,
     warning: Option<Unprotected>,
     /// Nobody was reached who could have said anything: it is worth trying again.
     again: bool,
@@ -23,7 +25,7 @@ pub(crate) struct Best {
 impl Best {
     /// A failure that nobody sent.
     pub(crate) fn own(status: Status) -> Self {
-        Self { status, response: None, warning: None, again: false, challenges: Vec::new() }
+        Self { status, response: None, by_phone: false, warning: None, again: false, challenges: Vec::new() }
     }
 
     /// No server of those that would do can be reached.
@@ -37,10 +39,10 @@ impl Best {
     }
 
     /// A failure that came in.
-    pub(crate) fn received(status: Status, message: &Message, challenges_max: usize) -> Self {
+    pub(crate) fn received(status: Status, message: &Message, by_phone: bool, challenges_max: usize) -> Self {
         let asks = status == Status::UNAUTHORIZED || status == Status::PROXY_AUTHENTICATION_REQUIRED;
         let challenges = if asks { challenges_of(message).take(challenges_max).collect() } else { Vec::new() };
-        Self { status, response: Some(Bytes::copy_from_slice(message.as_bytes())), warning: None, again: false, challenges }
+        Self { status, response: Some(Bytes::copy_from_slice(message.as_bytes())), by_phone, warning: None, again: false, challenges }
     }
 
     /// Keeps the better of both, and the challenges of both.
@@ -81,7 +83,7 @@ impl Best {
             (Status::REQUEST_TIMEOUT, _) if !is_invite => Reply::to(request, Status::TEMPORARILY_UNAVAILABLE, to_tag).finish(),
             // No phone knows 430; it is said between servers (RFC 5626 §11.5).
             (Status::FLOW_FAILED, None) => Reply::to(request, Status::TEMPORARILY_UNAVAILABLE, to_tag).finish(),
-            (_, Some(message)) => forwarded_with(&message, &self.challenges),
+            (_, Some(message)) => forwarded_with(&message, self.by_phone, &self.challenges),
             (status, None) => {
                 let reply = Reply::to(request, status, to_tag);
                 let warning = self.warning.map(|why| warning(&settings.sent_by, why));
@@ -97,20 +99,20 @@ fn challenges_of(message: &Message) -> impl Iterator<Item = (Name, String)> {
 }
 
 /// The response without our Via (RFC 3261 §16.7 step 3), and without what only a server may say of a user.
-pub(crate) fn forwarded(message: &Message) -> Bytes {
-    stripped(message).to_bytes()
+pub(crate) fn forwarded(message: &Message, by_phone: bool) -> Bytes {
+    stripped(message, by_phone).to_bytes()
 }
 
-fn stripped(message: &Message) -> Rewrite<'_> {
+fn stripped(message: &Message, by_phone: bool) -> Rewrite<'_> {
     let mut rewrite = Rewrite::of(message);
     rewrite.pop(Name::Via);
-    request::unvouch(&mut rewrite, message);
+    request::unvouch(&mut rewrite, message, by_phone);
     rewrite
 }
 
 /// With the challenges of every branch instead of its own (RFC 3261 §16.7 step 7).
-fn forwarded_with(message: &Message, challenges: &[(Name, String)]) -> Bytes {
-    let mut rewrite = stripped(message);
+fn forwarded_with(message: &Message, by_phone: bool, challenges: &[(Name, String)]) -> Bytes {
+    let mut rewrite = stripped(message, by_phone);
     if !challenges.is_empty() {
         for (name, value) in challenges {
             rewrite.push(*name, value);

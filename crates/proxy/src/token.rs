@@ -62,6 +62,8 @@ pub(crate) struct Token {
     pub(crate) callee: Leg,
     /// The hash of the To URI that opened the dialog ([`called_hash`]).
     pub(crate) called: u64,
+    /// The hash of the event package that the request which opened it asks to be told of ([`event_hash`]).
+    pub(crate) event: u64,
 }
 
 /// Seals both legs of a dialog into the user part of our Record-Route URI (house rule: mid-dialog requests
@@ -75,8 +77,8 @@ pub(crate) struct Tokens {
 
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
-/// Seconds, dialog, called, two flows, two kinds, two lengths, two names.
-const PLAIN_LEN_MAX: usize = 4 + 8 + 8 + 16 + 2 + 2 + 2 * 255;
+/// Seconds, dialog, called, event, two flows, two kinds, two lengths, two names.
+const PLAIN_LEN_MAX: usize = 4 + 8 + 8 + 8 + 16 + 2 + 2 + 2 * 255;
 /// What kind of name follows.
 const USER: u8 = 0;
 const SERVER: u8 = 1;
@@ -97,6 +99,7 @@ impl Tokens {
         plain.extend_from_slice(&seconds.to_be_bytes());
         plain.extend_from_slice(&dialog.to_be_bytes());
         plain.extend_from_slice(&token.called.to_be_bytes());
+        plain.extend_from_slice(&token.event.to_be_bytes());
         for leg in [&token.caller, &token.callee] {
             plain.extend_from_slice(&leg.flow.0.to_be_bytes());
             let (kind, name) = match &leg.end {
@@ -128,8 +131,9 @@ impl Tokens {
         let age = now.saturating_duration_since(self.start).checked_sub(Duration::from_secs(seconds.into()))?;
         let dialog = u64::from_be_bytes(*take(&mut plain)?);
         let called = u64::from_be_bytes(*take(&mut plain)?);
+        let event = u64::from_be_bytes(*take(&mut plain)?);
         let (caller, callee) = (leg(&mut plain)?, leg(&mut plain)?);
-        (plain.is_empty() && age <= self.age_max).then_some((Token { caller, callee, called }, dialog))
+        (plain.is_empty() && age <= self.age_max).then_some((Token { caller, callee, called, event }, dialog))
     }
 }
 
@@ -161,6 +165,35 @@ pub(crate) fn dialog_hash(seed: &Seed, call_id: &str, tag: &str) -> u64 {
 /// Whom a dialog was opened with, as its To said: user and host, whatever parameters stand behind them.
 pub(crate) fn called_hash(seed: &Seed, uri: &Uri<'_>) -> u64 {
     seed.hash(["called", uri.user.unwrap_or_default(), &uri.host.to_string().to_ascii_lowercase()])
+}
+
+/// The package that a REFER asks to be told of (RFC 3515 §2.4.4).
+const REFER_PACKAGE: &str = "refer";
+
+/// What a request that opens a dialog asks to be told of. INVITE asks for nothing, but a REFER may come in its dialog;
+/// that other subscriptions share it, is for older programs (RFC 6665 §4.5.2), and not supported.
+pub(crate) fn event_hash(seed: &Seed, message: &Message) -> u64 {
+    let package = match message.method() {
+        "SUBSCRIBE" => package(message).unwrap_or_default(),
+        "INVITE" | "REFER" => REFER_PACKAGE,
+        _ => "",
+    };
+    seed.hash(["event", package])
+}
+
+/// The event package of a request, if it names exactly one (RFC 6665 §8.2.1).
+fn package(message: &Message) -> Option<&str> {
+    let mut events = message.all(Name::Event);
+    let event = events.next().filter(|_| events.next().is_none())?;
+    Some(event.split(';').next()?.trim()).filter(|package| !package.is_empty())
+}
+
+/// Whether a NOTIFY tells of what its dialog was opened for: it names the package, and comes from whoever was asked. Who was asked by
+/// a REFER within a call we do not know, and both may have been.
+pub(crate) fn is_asked_for(notify: &Message, names: &Names, tokens: &Tokens, seed: &Seed, now: Instant) -> bool {
+    let Some(package) = package(notify) else { return false };
+    let Some(opened) = opened(notify, names, tokens, seed, now) else { return false };
+    opened.token.event == seed.hash(["event", package]) && (opened.is_callee || package == REFER_PACKAGE)
 }
 
 /// The names a Route calls us by.
@@ -236,9 +269,7 @@ pub(crate) fn route_of(message: &Message, names: &Names, tokens: &Tokens, seed: 
 /// Who speaks in a dialog under the very URI that it was opened with (RFC 3261 §12.2.1.1: it is From in the requests of
 /// whoever was called). Nobody, when the topmost Route is not our token for this dialog.
 pub(crate) fn speaker_as_called(message: &Message, names: &Names, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<End> {
-    let route = message.addresses(Name::Route).next()?.ok()?;
-    let token = names.mean_us(&route.uri).then_some(route.uri.user)??;
-    let opened = open_for(message, token, tokens, seed, now)?;
+    let opened = opened(message, names, tokens, seed, now)?;
     let from = message.from().ok()?;
     (opened.is_callee && called_hash(seed, &from.uri) == opened.token.called).then_some(opened.token.callee.end)
 }
@@ -255,6 +286,13 @@ impl Opened {
         let Token { caller, callee, .. } = self.token;
         if self.is_callee { Route::Dialog { from: callee, to: caller } } else { Route::Dialog { from: caller, to: callee } }
     }
+}
+
+/// What the topmost Route says, if it is our token for this dialog.
+fn opened(message: &Message, names: &Names, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<Opened> {
+    let route = message.addresses(Name::Route).next()?.ok()?;
+    let token = names.mean_us(&route.uri).then_some(route.uri.user)??;
+    open_for(message, token, tokens, seed, now)
 }
 
 fn open_for(message: &Message, text: &str, tokens: &Tokens, seed: &Seed, now: Instant) -> Option<Opened> {

@@ -84,6 +84,7 @@ pub struct Challenger {
     nonce_key: hmac::Key,
     nobody_key: hmac::Key,
     realm: String,
+    domains: Vec<String>,
     names: Vec<String>,
     addresses: Vec<IpAddr>,
     start: Instant,
@@ -102,7 +103,8 @@ impl Challenger {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let derive = |purpose: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, purpose).as_ref());
         let start_number = hmac::sign(&key, b"first number");
-        let (mut names, mut addresses) = (vec![domain.to_ascii_lowercase()], Vec::new());
+        let realm = domain.to_ascii_lowercase();
+        let (mut names, mut addresses) = (Vec::new(), Vec::new());
         for host in also_named {
             match host.trim_matches(['[', ']']).parse::<IpAddr>() {
                 Ok(address) => addresses.push(address),
@@ -112,7 +114,8 @@ impl Challenger {
         Self {
             nonce_key: derive(b"nonce"),
             nobody_key: derive(b"nobody"),
-            realm: domain.to_ascii_lowercase(),
+            domains: vec![realm.clone()],
+            realm,
             names,
             addresses,
             start: now,
@@ -122,6 +125,11 @@ impl Challenger {
             throttle: Throttle::new(limits),
             counters: ChallengerCounters::default(),
         }
+    }
+
+    /// The domains that clients know us by from now on. The realm stays: passwords are digested with it.
+    pub fn set_domains(&mut self, domains: Vec<String>) {
+        self.domains = domains;
     }
 
     /// The realm, which is the domain.
@@ -225,7 +233,7 @@ impl Challenger {
     fn is_us(&self, uri: &str, source: Source) -> bool {
         let ours = |address: IpAddr| self.addresses.contains(&address) || address.is_loopback() && source.is_loopback();
         Uri::parse(uri).filter(Uri::is_sip).is_some_and(|uri| match uri.host {
-            Host::Name(_) => self.names.iter().any(|name| uri.host.is_name(name)),
+            Host::Name(_) => self.domains.iter().chain(&self.names).any(|name| uri.host.is_name(name)),
             Host::V4(address) => ours(address.into()),
             Host::V6(address) => ours(address.into()),
         })

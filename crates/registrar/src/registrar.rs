@@ -18,6 +18,8 @@ use crate::{
 /// is never dialled: without the flow there is no way there.
 pub struct Registrar {
     domain: String,
+    /// Those whose addresses of record are ours.
+    domains: Vec<String>,
     limits: Limits,
     users: HashMap<UserName, Bindings>,
     index: Index,
@@ -27,11 +29,13 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    /// The registrar of a domain, nobody bound.
+    /// The registrar of a domain, nobody bound. It is the one that we write.
     #[must_use]
     pub fn new(domain: &str, limits: Limits) -> Self {
+        let domain = domain.to_ascii_lowercase();
         Self {
-            domain: domain.to_ascii_lowercase(),
+            domains: vec![domain.clone()],
+            domain,
             limits,
             users: HashMap::new(),
             index: Index::default(),
@@ -39,6 +43,11 @@ impl Registrar {
             count: 0,
             counters: RegistrarCounters::default(),
         }
+    }
+
+    /// The domains in which every user has an address from now on: the same user in each.
+    pub fn set_domains(&mut self, domains: Vec<String>) {
+        self.domains = domains;
     }
 
     /// Does what a REGISTER of the signed-in `user` asks, all of it or nothing.
@@ -53,10 +62,10 @@ impl Registrar {
 
     fn obey(&mut self, request: &Message, user: &UserName, flow: Flow, now: Instant) -> Result<Registered, RegisterFault> {
         let to = request.to()?.uri;
-        if !(to.is_sip() && to.host.is_name(&self.domain)) {
+        let Some(domain) = self.domains.iter().find(|domain| to.is_sip() && to.host.is_name(domain)) else {
             return Err(RegisterFault::NotOurs);
-        }
-        if !user.owns(&to, &self.domain) {
+        };
+        if !user.owns(&to, domain) {
             return Err(RegisterFault::NotYours);
         }
         let order = contact::read(request, &self.limits)?;

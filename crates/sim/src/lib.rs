@@ -15,5 +15,5 @@ mod wire;
 pub use host::Holder;
 pub use organisation::Organisation;
 pub use phone::{CLEAR, ENCRYPTED, Phone};
-pub use plan::Entry;
+pub use plan::{Entry, OTHER_DOMAIN};
 pub use sim::{Line, Sim};

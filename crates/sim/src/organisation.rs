@@ -17,7 +17,7 @@ use registrar::{Flow, UserName};
 use rustls::ServerConfig;
 use sip::{Message, Status};
 use trust::{
-    Decision, DecisionRecord, Listener, LivePolicy, Policy, Refusal,
+    Decision, DecisionRecord, Direction, Listener, LivePolicy, Policy, Refusal, judge, judge_answer,
     tls::{self, AnswerOutcome, ClientIdentity, Outcome},
 };
 
@@ -41,6 +41,17 @@ enum Party {
 struct Judged {
     record: DecisionRecord,
     chain: Vec<CertificateDer<'static>>,
+}
+
+impl Judged {
+    /// By what is believed now.
+    fn again(&self, policy: &Policy, now: SystemTime) -> Decision {
+        let contact = &self.record.contact;
+        match &self.record.direction {
+            Direction::Incoming => judge(policy, contact.clone(), &self.chain, now),
+            Direction::Outgoing { wanted } => judge_answer(policy, wanted, contact.source, &self.chain, now),
+        }
+    }
 }
 
 struct Connection {
@@ -233,7 +244,7 @@ impl Organisation {
     fn enforce(&mut self) {
         let (now, policy) = (self.clock.wall(), self.policy.clone());
         self.hosts.values_mut().for_each(|host| host.policy.replace(policy.clone()));
-        let stands = |judged: &Judged| policy.judge_again(&judged.record, &judged.chain, now).verdict.is_ok();
+        let stands = |judged: &Judged| judged.again(&policy, now).verdict.is_ok();
         self.break_where(|line| !line.judged.values().all(stands));
     }
 

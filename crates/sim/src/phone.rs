@@ -83,7 +83,7 @@ impl Phone {
         let mut words = request.split(' ');
         let (method, uri) = (words.next()?, words.next()?);
         let (realm, nonce) = (challenge.value("realm")?, challenge.value("nonce")?);
-        let proof = self.proof(algorithm, nonce, method, uri)?;
+        let proof = self.proof(algorithm, realm, nonce, method, uri)?;
         let value = format!(
             "{answered}: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{proof}\", \
              algorithm={algorithm}, qop=auth, nc=00000001, cnonce=\"c\"\r\n",
@@ -96,9 +96,9 @@ impl Phone {
     }
 
     /// RFC 7616 §3.4.1 with qop=auth.
-    fn proof(&self, algorithm: &str, nonce: &str, method: &str, uri: &str) -> Option<String> {
+    fn proof(&self, algorithm: &str, realm: &str, nonce: &str, method: &str, uri: &str) -> Option<String> {
         let user = UserName::parse(&self.user).ok()?;
-        let ha1 = Credential::new(&user, &self.domain, &self.password);
+        let ha1 = Credential::new(&user, realm, &self.password);
         let (ha1, hash): (String, fn(&str) -> String) = match algorithm {
             "SHA-256" => (hex(ha1.sha256()), |text| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())),
             "MD5" => (hex(ha1.md5()), |text| hex(&md5(text))),

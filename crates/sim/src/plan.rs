@@ -10,6 +10,9 @@ use crate::Sim;
 /// Pool, server and role, all by their first label.
 pub type Entry<'a> = (&'a str, &'a str, &'a str);
 
+/// Users have their addresses in this domain as well.
+pub const OTHER_DOMAIN: &str = "contoso.test";
+
 /// The whole name of a server or pool.
 pub(crate) fn fqdn(label: &str) -> Fqdn {
     format!("{label}.{}", Sim::DOMAIN).parse().unwrap()
@@ -40,7 +43,7 @@ impl Places {
     /// The topology with these servers.
     pub(crate) fn topology(&mut self, version: u64, entries: &[Entry<'_>]) -> Topology {
         let domain = Sim::DOMAIN;
-        let mut text = format!("version = {version}\norganisation = \"Contoso\"\ndomains = [\"{domain}\"]\n");
+        let mut text = format!("version = {version}\norganisation = \"Contoso\"\ndomains = [\"{domain}\", \"{OTHER_DOMAIN}\"]\n");
         let mut last = "";
         for (pool, server, role) in entries {
             if last != *pool {

@@ -130,6 +130,114 @@ fn a_notify_of_a_subscription_arrives() {
     assert_eq!(sim.heard_one(anna.1).method(), "NOTIFY");
 }
 
+fn notify(text: &str, headers: &str) -> String {
+    text.replacen("Content-Length", &format!("{headers}Content-Length"), 1)
+}
+
+/// Anna and Bert in a call; the INVITE as Bert got it, the 200 as Anna did.
+fn in_a_call() -> (Sim, (Phone, Line), (Phone, Line), Message, Message) {
+    let (mut sim, mut anna, bert) = two();
+    let invite = anna.0.request("INVITE", BERT, "", ENCRYPTED);
+    sim.say(anna.1, &invite);
+    let invite = sim.heard_one(bert.1);
+    sim.say(bert.1, &bert.0.response(&invite, Status::OK, ENCRYPTED));
+    let ok = sim.heard(anna.1).pop().unwrap();
+    (sim, anna, bert, invite, ok)
+}
+
+/// What a phone obeys from its server, it obeys in a call too.
+#[test]
+fn n16_in_a_call_nobody_tells_the_other_phone_what_was_not_asked_for() {
+    let (mut sim, anna, bert, invite, ok) = in_a_call();
+    for headers in [
+        "Event: check-sync;reboot=true\r\n",
+        "o: check-sync;reboot=true\r\n",
+        "Event: message-summary\r\n",
+        "Event: refer\r\nEvent: check-sync\r\n",
+        "Event: refer.check-sync\r\n",
+        "Event: \r\n",
+        "",
+    ] {
+        for (line, text) in
+            [(anna.1, anna.0.in_dialog_as_caller("NOTIFY", &ok, 5, "")), (bert.1, bert.0.in_dialog_as_callee("NOTIFY", &invite, 5, ""))]
+        {
+            sim.say(line, &notify(&text, headers));
+            let refused = last_status(&mut sim, line).map(Status::code);
+            assert!(matches!(refused, Some(400 | 481)), "{headers} {refused:?}");
+        }
+        assert!(sim.heard(anna.1).is_empty() && sim.heard(bert.1).is_empty(), "{headers}");
+    }
+}
+
+#[test]
+fn in_a_call_either_side_tells_what_became_of_a_transfer() {
+    let (mut sim, anna, bert, invite, ok) = in_a_call();
+    let told = "Event: refer;id=93\r\nSubscription-State: active\r\n";
+    sim.say(anna.1, &notify(&anna.0.in_dialog_as_caller("NOTIFY", &ok, 5, ""), told));
+    assert_eq!(sim.heard(bert.1).pop().unwrap().method(), "NOTIFY");
+    sim.say(bert.1, &notify(&bert.0.in_dialog_as_callee("NOTIFY", &invite, 5, ""), told));
+    assert_eq!(sim.heard(anna.1).pop().unwrap().method(), "NOTIFY");
+}
+
+/// Whoever subscribes may listen, not talk; and is told of that one thing.
+#[test]
+fn n16_in_a_subscription_only_the_one_who_was_asked_tells_and_only_of_that() {
+    let (mut sim, mut anna, bert) = two();
+    let subscribe = anna.0.request("SUBSCRIBE", BERT, "Event: check-sync\r\n", "");
+    sim.say(anna.1, &subscribe);
+    let got = sim.heard_one(bert.1);
+    sim.say(bert.1, &bert.0.response(&got, Status::OK, ""));
+    let ok = sim.heard_one(anna.1);
+    for event in ["check-sync", "refer"] {
+        sim.say(anna.1, &notify(&anna.0.in_dialog_as_caller("NOTIFY", &ok, 5, ""), &format!("Event: {event}\r\n")));
+        assert_eq!(last_status(&mut sim, anna.1), Some(Status::CALL_DOES_NOT_EXIST), "{event}");
+    }
+    sim.say(bert.1, &notify(&bert.0.in_dialog_as_callee("NOTIFY", &got, 5, ""), "Event: message-summary\r\n"));
+    assert_eq!(last_status(&mut sim, bert.1), Some(Status::CALL_DOES_NOT_EXIST));
+    sim.say(bert.1, &notify(&bert.0.in_dialog_as_callee("NOTIFY", &got, 6, ""), "Event: check-sync\r\n"));
+    assert_eq!(sim.heard_one(anna.1).method(), "NOTIFY");
+}
+
+/// Where a call has been, who answers for a number: servers say that, and phones show it.
+#[test]
+fn n16_what_only_servers_on_the_way_say_is_not_said_by_a_phone() {
+    let forged = "History-Info: <sip:boss@contoso.example>;index=1\r\nDiversion: <sip:boss@contoso.example>;reason=unconditional\r\n\
+        cc-diversion: <sip:boss@contoso.example>\r\nIdentity: boss;info=<https://evil.example/boss>\r\ny: boss\r\n\
+        Identity-Info: <https://evil.example/boss>\r\nPath: <sip:boss@192.0.2.66;lr>\r\n";
+    for (method, body) in [("MESSAGE", "Hello"), ("INVITE", ENCRYPTED)] {
+        let (mut sim, mut anna, bert) = two();
+        let request = anna.0.request(method, BERT, &format!("{forged}Referred-By: <sip:carl@contoso.example>\r\n"), body);
+        sim.say(anna.1, &request);
+        let got = sim.heard_one(bert.1);
+        assert!(!String::from_utf8_lossy(got.as_bytes()).contains("boss"), "{got:?}");
+        assert_eq!(got.first(Name::ReferredBy), Some("<sip:carl@contoso.example>"), "who was transferred says by whom");
+        for status in [Status::RINGING, Status::BUSY_HERE] {
+            sim.say(bert.1, &bert.0.response(&got, status, "").replace("Contact:", &format!("{forged}Contact:")));
+            let answer = sim.heard(anna.1).pop().unwrap();
+            assert_eq!(answer.status(), Some(status));
+            assert!(!String::from_utf8_lossy(answer.as_bytes()).contains("boss"), "{answer:?}");
+        }
+    }
+}
+
+/// A phone that takes a method of another spelling for INVITE would send all that follows where the caller says.
+#[test]
+fn a_caller_cannot_lead_the_dialog_past_us() {
+    let way = "Record-Route: <sip:192.0.2.66:5060;transport=udp;lr>\r\n";
+    for method in ["invite", "MESSAGE", "OPTIONS"] {
+        let (mut sim, mut anna, bert) = two();
+        let request = anna.0.request("INVITE", BERT, way, ENCRYPTED).replace("INVITE", method);
+        sim.say(anna.1, &request);
+        assert_eq!(sim.heard_one(bert.1).first(Name::RecordRoute), None, "{method}");
+    }
+    let (mut sim, mut anna, bert) = two();
+    let request = anna.0.request("INVITE", BERT, way, ENCRYPTED);
+    sim.say(anna.1, &request);
+    let got = sim.heard_one(bert.1);
+    let nearest = got.list(Name::RecordRoute).next().unwrap();
+    assert!(nearest.contains("@fe1.contoso.example:5061"), "Bert's phone comes to its own server first: {nearest}");
+}
+
 /// Many phones answer any challenge with their one password, whoever asks. The answer would let the asker guess it.
 #[test]
 fn a_phone_cannot_ask_another_for_its_password() {

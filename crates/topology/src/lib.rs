@@ -16,7 +16,7 @@ mod server;
 mod signed;
 mod write;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use pki::{Fqdn, ServerNames};
 
@@ -156,20 +156,6 @@ impl Topology {
     /// The pool that a server belongs to.
     pub fn pool_of(&self, name: &Fqdn) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.servers().iter().any(|server| server.fqdn() == name))
-    }
-
-    /// The servers that a name leads to: one server, or all of a pool; empty for any other name.
-    pub fn servers_named(&self, name: &Fqdn) -> Vec<&Server> {
-        match self.pool(name) {
-            Some(pool) => pool.servers().iter().collect(),
-            None => self.server(name).into_iter().collect(),
-        }
-    }
-
-    /// Where other servers reach this server, or the servers of this pool, by mutual TLS. Empty for
-    /// a name that is not listed and for a server that has not joined yet.
-    pub fn addresses_of(&self, name: &Fqdn) -> Vec<SocketAddr> {
-        self.servers_named(name).into_iter().filter_map(Server::server_address).collect()
     }
 
     /// Whether a listed server is to be reached at this address. An address proves nothing (promise P16): this says only whose

@@ -92,7 +92,7 @@ pub enum Change {
         #[serde(serialize_with = "name")]
         domain: Fqdn,
     },
-    /// A SIP domain is gone, and with it the addresses of its users.
+    /// A SIP domain is gone, and with it the addresses that users had there.
     DomainRemoved {
         #[serde(serialize_with = "name")]
         domain: Fqdn,
@@ -274,7 +274,7 @@ impl fmt::Display for Change {
                 write!(out, "~ pool {pool}: next hop {} -> {}", or_none(from.as_ref()), or_none(to.as_ref()))
             }
             Self::DomainAdded { domain } => write!(out, "+ domain {domain}"),
-            Self::DomainRemoved { domain } => write!(out, "- domain {domain}; its users can no longer sign in"),
+            Self::DomainRemoved { domain } => write!(out, "- domain {domain}; users have no address there any more"),
             Self::Media { from, to } => write!(out, "~ media {} -> {}", from.as_str(), to.as_str()),
             Self::Organisation { from, to } => write!(out, "~ organisation {from:?} -> {to:?}"),
         }

@@ -71,7 +71,7 @@ fn a_domain_that_goes_takes_its_users_along() {
     check(
         &[(", \"contoso.test\"]", "]")],
         &[
-            "- domain contoso.test; its users can no longer sign in",
+            "- domain contoso.test; users have no address there any more",
             "new certificate: sip.contoso.example, -contoso.test",
             "new certificate: fe1.contoso.example, -contoso.test",
             "new certificate: fe2.contoso.example, -contoso.test",

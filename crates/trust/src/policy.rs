@@ -1,12 +1,12 @@
 //! What this server believes at the moment.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pki::{Anchors, CertificateDer, IssuerKind, PinnedIssuer, Revocation, VerifiedCertificate};
+use pki::{Anchors, IssuerKind, PinnedIssuer, Revocation, VerifiedCertificate};
 use topology::Topology;
 
-use crate::{Decision, DecisionRecord, Direction, Refusal, judge, judge_answer};
+use crate::Refusal;
 
 /// What this server believes: the list of servers, the roots, the issuing CAs and what was revoked.
 /// One edition of it; a change makes a new one.
@@ -32,20 +32,6 @@ impl Policy {
             return Ok(());
         }
         Err(Refusal::NotPinned { issuer: certificate.issuer_text().to_owned(), kind })
-    }
-
-    /// Asks the question of an open connection again, by what is believed now: rows N5 and N15, and
-    /// certificates that ran out meanwhile. `before` is the record of the decision that let it in,
-    /// `chain` what was shown then.
-    pub fn judge_again(&self, before: &DecisionRecord, chain: &[CertificateDer<'_>], now: SystemTime) -> Decision {
-        match &before.direction {
-            Direction::Incoming => judge(self, before.contact.clone(), chain, now),
-            Direction::Outgoing { wanted } => {
-                let mut decision = judge_answer(self, wanted, before.contact.source, chain, now);
-                decision.record.contact = before.contact.clone();
-                decision
-            }
-        }
     }
 }
 

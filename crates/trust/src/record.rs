@@ -1,6 +1,6 @@
 //! What is kept of each decision, so that it can be asked for later.
 
-use std::{borrow::Cow, collections::VecDeque, net::SocketAddr, time::SystemTime};
+use std::{borrow::Cow, cmp::Reverse, collections::VecDeque, net::SocketAddr, time::SystemTime};
 
 use pki::{CertificateDer, Fingerprint, Fqdn, ListUsed, Purpose, facts};
 
@@ -120,33 +120,40 @@ impl DecisionRecord {
     pub(crate) const ACCEPTED: &'static str = "accepted";
 }
 
-/// The last decisions: a ring of fixed size.
+/// The last decisions: a ring of fixed size for each verdict. Whoever may come in can do so as often as they like, and no
+/// refusal is forgotten for it.
 #[derive(Debug, Default)]
 pub struct Records {
-    ring: VecDeque<DecisionRecord>,
-    total: u64,
+    accepted: VecDeque<(u64, DecisionRecord)>,
+    refused: VecDeque<(u64, DecisionRecord)>,
+    made: u64,
 }
 
 impl Records {
-    /// How many are kept.
-    pub const RECORDS_MAX: usize = 1000;
+    /// How many of those that said yes are kept.
+    pub const ACCEPTED_MAX: usize = 1000;
+    /// How many of those that said no are kept.
+    pub const REFUSED_MAX: usize = 1000;
 
-    /// Keeps one; the oldest gives way.
+    /// Keeps one; the oldest of the same verdict gives way.
     pub fn push(&mut self, record: DecisionRecord) {
-        if self.ring.len() == Self::RECORDS_MAX {
-            self.ring.pop_front();
+        let (ring, max) = match record.accepted() {
+            true => (&mut self.accepted, Self::ACCEPTED_MAX),
+            false => (&mut self.refused, Self::REFUSED_MAX),
+        };
+        if ring.len() == max {
+            ring.pop_front();
         }
-        self.ring.push_back(record);
-        self.total += 1;
+        ring.push_back((self.made, record));
+        self.made += 1;
     }
 
-    /// Those that are kept, the newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &DecisionRecord> {
-        self.ring.iter().rev()
-    }
-
-    /// How many there ever were.
-    pub fn total(&self) -> u64 {
-        self.total
+    /// The newest of each verdict, at most so many of each: together in their order, the newest first.
+    pub fn newest_first(&self, of_each: usize) -> impl Iterator<Item = &DecisionRecord> {
+        let newest = |ring: &'_ VecDeque<_>| ring.len().saturating_sub(of_each);
+        let (accepted, refused) = (self.accepted.range(newest(&self.accepted)..), self.refused.range(newest(&self.refused)..));
+        let mut records: Vec<&(u64, DecisionRecord)> = accepted.chain(refused).collect();
+        records.sort_unstable_by_key(|(number, _)| Reverse(*number));
+        records.into_iter().map(|(_, record)| record)
     }
 }

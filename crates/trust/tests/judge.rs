@@ -216,16 +216,30 @@ fn yes_and_no_leave_a_record_with_the_evidence() {
 }
 
 #[test]
-fn records_are_a_ring_of_fixed_size() {
+fn no_refusal_is_forgotten_for_those_who_were_let_in() {
     let world = World::new();
+    let (no, yes) = (ask(&world, Listener::Servers, &[]).record, ask(&world, Listener::Clients, &[]).record);
     let mut records = Records::default();
-    for _ in 0..Records::RECORDS_MAX {
-        records.push(ask(&world, Listener::Servers, &[]).record);
+    records.push(no.clone());
+    (0..2 * Records::ACCEPTED_MAX).for_each(|_| records.push(yes.clone()));
+    let kept: Vec<bool> = records.newest_first(usize::MAX).map(trust::DecisionRecord::accepted).collect();
+    assert_eq!(kept.len(), Records::ACCEPTED_MAX + 1);
+    assert_eq!(kept.iter().position(|accepted| !accepted), Some(Records::ACCEPTED_MAX), "the oldest comes last");
+    assert_eq!(records.newest_first(1).map(|record| record.label).collect::<Vec<_>>(), [yes.label, no.label], "of each");
+}
+
+#[test]
+fn what_is_kept_of_decisions_is_bounded_and_told_in_the_order_of_time() {
+    let world = World::new();
+    let (no, yes) = (ask(&world, Listener::Servers, &[]).record, ask(&world, Listener::Clients, &[]).record);
+    let mut records = Records::default();
+    for _ in 0..2 * Records::REFUSED_MAX {
+        records.push(no.clone());
+        records.push(yes.clone());
     }
-    records.push(ask(&world, Listener::Clients, &[]).record);
-    assert_eq!(records.total(), Records::RECORDS_MAX as u64 + 1);
-    assert_eq!(records.newest_first().count(), Records::RECORDS_MAX);
-    assert!(records.newest_first().next().unwrap().accepted());
+    let kept: Vec<bool> = records.newest_first(usize::MAX).map(trust::DecisionRecord::accepted).collect();
+    assert_eq!(kept.len(), Records::REFUSED_MAX + Records::ACCEPTED_MAX);
+    assert!(kept.chunks(2).all(|pair| pair == [true, false]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use pki::{IssuerKind, Key, PinnedIssuer, Rejection, Revocation, RevocationLists}
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use topology::{Role, Topology};
 use trust::{
-    Decision, Direction, Listener, LivePolicy, Peer, Policy, Refusal, judge_answer,
+    Decision, DecisionRecord, Direction, Listener, LivePolicy, Peer, Policy, Refusal, judge, judge_answer,
     tls::{AnswerOutcome, Outcome, ServerIdentity, decide, decide_answer, link_config, server_config},
 };
 use world::*;
@@ -326,7 +326,14 @@ fn n5_n15_an_open_link_is_judged_again_on_both_ends() {
     let world = World::new();
     let (fe1, fe2) = (server(&world.authority, FE1), server(&world.authority, FE2));
     let link = link(&world, &fe1, &fe2);
-    let again = |record, holder: &Holder, at| world.policy.current().judge_again(record, &holder.chain, at).record;
+    let again = |before: &DecisionRecord, holder: &Holder, at| {
+        let (policy, contact) = (world.policy.current(), before.contact.clone());
+        let record = match &before.direction {
+            Direction::Incoming => judge(&policy, contact.clone(), &holder.chain, at).record,
+            Direction::Outgoing { wanted } => judge_answer(&policy, wanted, contact.source, &holder.chain, at).record,
+        };
+        DecisionRecord { contact, ..record }
+    };
     let (ours, theirs) = (&link.caller.record, &link.answerer.record);
     for (record, holder) in [(ours, &fe2), (theirs, &fe1)] {
         let same = again(record, holder, now());

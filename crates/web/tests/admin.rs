@@ -311,6 +311,7 @@ async fn another_users_process_is_not_heard() {
         return;
     }
     let Some((code, said)) = as_nobody(&server.socket()).await else {
+        assert!(std::env::var_os("CI").is_none(), "setpriv or curl is not installed, and in CI nothing is passed over");
         eprintln!("skipped: setpriv or curl is not installed");
         return;
     };

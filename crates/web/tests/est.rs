@@ -62,6 +62,7 @@ async fn subjects(answer: &Response) -> Option<String> {
     let mut command = Command::new("openssl");
     command.args(["pkcs7", "-inform", "DER", "-print_certs", "-noout"]).stdin(std::process::Stdio::piped());
     let Ok(mut openssl) = command.stdout(std::process::Stdio::piped()).spawn() else {
+        assert!(std::env::var_os("CI").is_none(), "openssl is not installed, and in CI nothing is passed over");
         eprintln!("skipped: openssl is not installed");
         return None;
     };

@@ -38,6 +38,7 @@ async fn curl(lab: &Lab, server: &Server, name: &str, arguments: &[&str], path: 
     match command.arg(format!("https://{name}:{port}{path}")).output().await {
         Ok(output) => Some(output),
         Err(_) => {
+            assert!(std::env::var_os("CI").is_none(), "curl is not installed, and in CI nothing is passed over");
             eprintln!("skipped: curl is not installed");
             None
         }

@@ -37,6 +37,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         | Fault::Version { .. }
         | Fault::OtherAuthority { .. }
         | Fault::OutsideCa { .. }
+        | Fault::RealmLost(_)
         | Fault::Homeless { .. }
         | Fault::NoHome(_)
         | Fault::Unwritable(_)

@@ -1,6 +1,6 @@
 //! The running server as its administrator sees it: changes go to the store first, then to the signalling core.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::SystemTime};
 
 use ::authority::Authority;
 use member::Member;
@@ -291,12 +291,18 @@ impl Admin for Desk {
         Box::pin(async { Ok(self.certificates_now()) })
     }
 
-    fn decisions(&self, limit: usize) -> Answer<'_, Result<Vec<Decision>, Problem>> {
+    fn decisions(&self, of_each: usize) -> Answer<'_, Result<Vec<Decision>, Problem>> {
         Box::pin(async move {
-            let mut all = self.handle.decisions(limit);
-            all.extend(self.door.decisions(limit));
-            all.sort_by_key(|record| std::cmp::Reverse(record.at));
-            Ok(all.iter().take(limit).map(decision).collect())
+            let (accepted, refused): (Vec<_>, Vec<_>) =
+                self.handle.decisions(of_each).into_iter().chain(self.door.decisions(of_each)).partition(DecisionRecord::accepted);
+            let newest = |mut records: Vec<DecisionRecord>| {
+                records.sort_by_key(|record| Reverse(record.at));
+                records.truncate(of_each);
+                records
+            };
+            let mut all = [newest(accepted), newest(refused)].concat();
+            all.sort_by_key(|record| Reverse(record.at));
+            Ok(all.iter().map(decision).collect())
         })
     }
 

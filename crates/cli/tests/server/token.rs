@@ -28,6 +28,7 @@ impl Token {
     /// A token of this test's own; none where there is no SoftHSM.
     fn new() -> Option<Self> {
         if !Path::new(MODULE).exists() {
+            assert!(std::env::var_os("CI").is_none(), "SoftHSM 2 is not installed, and in CI nothing is passed over");
             eprintln!("skipped: SoftHSM 2 is not installed");
             return None;
         }

@@ -59,6 +59,7 @@ impl World {
     pub(crate) fn openssl(&self, line: &str) -> Option<(bool, String)> {
         let output = Command::new("openssl").arg("ocsp").args(line.split_whitespace()).current_dir(self.folder.path()).output();
         let Ok(output) = output else {
+            assert!(std::env::var_os("CI").is_none(), "no openssl program here, and in CI nothing is passed over");
             eprintln!("skipped: no openssl program here");
             return None;
         };

@@ -28,6 +28,7 @@ impl OpenSsl {
     /// `None`, with a line that says so, where there is no such program.
     pub fn find() -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "no openssl program here, and in CI nothing is passed over");
             eprintln!("skipped: no openssl program here");
             return None;
         }

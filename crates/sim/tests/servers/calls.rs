@@ -276,7 +276,7 @@ fn a_subscription_and_its_notifications_cross_servers() {
     let got = scene.heard_one(bert.1);
     scene.say(bert.1, &bert.0.response(&got, Status::OK, ""));
     assert_eq!(status(&scene.heard_one(anna.1)), Status::OK);
-    let notify = bert.0.in_dialog_as_callee("NOTIFY", &got, 1, "");
+    let notify = bert.0.in_dialog_as_callee("NOTIFY", &got, 1, "").replacen("Contact:", "Event: dialog\r\nContact:", 1);
     scene.say(bert.1, &notify);
     let notify = scene.heard_one(anna.1);
     assert_eq!(notify.method(), "NOTIFY");
@@ -287,7 +287,7 @@ fn a_subscription_and_its_notifications_cross_servers() {
 #[test]
 fn a_call_is_transferred_across_servers() {
     let (mut scene, mut anna, bert) = two();
-    let (invite, _) = call(&mut scene, &mut anna, &bert);
+    let (invite, ok) = call(&mut scene, &mut anna, &bert);
     let refer =
         bert.0.in_dialog_as_callee("REFER", &invite, 2, "").replacen("Contact:", "Refer-To: <sip:carl@contoso.example>\r\nContact:", 1);
     scene.say(bert.1, &refer);
@@ -295,4 +295,7 @@ fn a_call_is_transferred_across_servers() {
     assert_eq!((refer.method(), refer.first(Name::ReferTo)), ("REFER", Some("<sip:carl@contoso.example>")));
     scene.say(anna.1, &anna.0.response(&refer, Status::ACCEPTED, ""));
     assert_eq!(status(&scene.heard_one(bert.1)), Status::ACCEPTED);
+    let notify = anna.0.in_dialog_as_caller("NOTIFY", &ok, 3, "").replacen("Contact:", "Event: refer;id=2\r\nContact:", 1);
+    scene.say(anna.1, &notify);
+    assert_eq!(scene.heard_one(bert.1).method(), "NOTIFY", "what became of it");
 }

@@ -240,6 +240,19 @@ fn an_application_speaks_for_users_at_their_home_pool_or_over_a_director_and_now
 }
 
 #[test]
+fn where_a_call_has_been_is_an_applications_to_say() {
+    let (mut scene, _, bert) = many();
+    let line = scene.connect_as_server("app", "fe1").unwrap();
+    let said = "History-Info: <sip:help@app.contoso.example>;index=1\r\nDiversion: <sip:help@app.contoso.example>;reason=no-answer\r\n";
+    scene.say(line, &from_server("app", "INVITE", BERT, "sip:bot@app.contoso.example", said));
+    let got = scene.heard_one(bert.1);
+    assert!(String::from_utf8_lossy(got.as_bytes()).contains(said));
+    scene.say(bert.1, &bert.0.response(&got, Status::BUSY_HERE, "").replace("Contact:", &format!("{said}Contact:")));
+    let answer = scene.heard(line).pop().unwrap();
+    assert!(!String::from_utf8_lossy(answer.as_bytes()).contains("help@"), "Bert's phone has no say in it: {answer:?}");
+}
+
+#[test]
 fn n16_one_application_does_not_speak_for_another() {
     let text = from_server("app2", "MESSAGE", BERT, "sip:bot@app.contoso.example", "");
     assert_eq!(sends("app2", &text), (vec![Status::FORBIDDEN], false));

@@ -5,6 +5,7 @@ mod calls;
 mod cast;
 mod certificates;
 mod director;
+mod domains;
 mod failover;
 mod forgeries;
 mod links;

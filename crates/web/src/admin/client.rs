@@ -123,7 +123,7 @@ impl Client {
         self.read(Method::GET, "/certificates", None::<()>).await
     }
 
-    /// The latest verdicts, the newest first.
+    /// The latest verdicts, the newest first: at most `limit` that said yes, and as many that said no.
     pub async fn decisions(&self, limit: usize) -> Result<Vec<Decision>, ClientError> {
         self.read(Method::GET, &format!("/decisions?limit={limit}"), None::<()>).await
     }

@@ -34,7 +34,7 @@ use crate::Answer;
 /// Where the API lives, below the version of its shape.
 const VERSION: &str = "/v1";
 
-/// How many decisions are told when nobody says how many, and at most.
+/// How many decisions of each verdict are told when nobody says how many, and at most.
 pub const DECISIONS_DEFAULT: usize = 100;
 /// See [`DECISIONS_DEFAULT`].
 pub const DECISIONS_MAX: usize = 10_000;
@@ -64,8 +64,8 @@ pub trait Admin: Send + Sync + 'static {
     /// The certificates in force.
     fn certificates(&self) -> Answer<'_, Result<Vec<Certificate>, Problem>>;
 
-    /// The latest verdicts on who may connect, the newest first; at most `limit`.
-    fn decisions(&self, limit: usize) -> Answer<'_, Result<Vec<Decision>, Problem>>;
+    /// The latest verdicts on who may connect, the newest first; at most `of_each` that said yes, and as many that said no.
+    fn decisions(&self, of_each: usize) -> Answer<'_, Result<Vec<Decision>, Problem>>;
 
     /// The organisation's side of things, where this server is its authority; a [`Problem`] that says who is elsewhere.
     fn authority(&self) -> Result<&dyn Organisation, Problem>;
