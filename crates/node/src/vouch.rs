@@ -1,5 +1,5 @@
 //! What a server's word counts for (promise P6), and where it ends: whom it may speak for (row N16). Why so, is said in
-//! `docs/decisions/0023-whom-a-server-speaks-for.md`.
+//! `docs/decisions/0016-whom-a-server-speaks-for.md`.
 
 use std::collections::HashMap;
 

@@ -4,7 +4,7 @@
 //! The file is in the age format, under a passphrase, and holds a tar archive: first a list of what is in it ([`contents`]),
 //! then the files of the data directory as they were at one moment ([`snapshot`]). What is read back is held against that list
 //! ([`archive`]) before any of it counts ([`mod@restore`]). What members hold that is newer than the backup is taken up by the
-//! authority when it runs; why, is said in `docs/decisions/0022-restore-takes-up-what-members-hold.md`.
+//! authority when it runs; why, is said in `docs/decisions/0015-restore-takes-up-what-members-hold.md`.
 
 mod archive;
 mod contents;
