@@ -7,7 +7,7 @@ use pki::Fqdn;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{Fault, Faults, Listeners, MediaPolicy, Pool, Role, Rule, Server, Topology, check};
+use crate::{Fault, Faults, Listeners, MediaPolicy, Pool, Role, Rule, Server, ServerLimits, Topology, check};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +17,8 @@ struct File {
     domains: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     media: MediaPolicy,
+    #[serde(default)]
+    limits: ServerLimits,
     #[serde(default)]
     pool: Vec<Spanned<PoolEntry>>,
 }
@@ -96,6 +98,7 @@ pub(crate) struct Read {
     pub(crate) organisation: String,
     pub(crate) domains: Vec<Fqdn>,
     pub(crate) media: MediaPolicy,
+    pub(crate) limits: ServerLimits,
     pub(crate) pools: Vec<ReadPool>,
 }
 
@@ -108,6 +111,7 @@ impl Read {
             organisation: self.organisation,
             domains: self.domains,
             media: self.media,
+            limits: self.limits,
             pools: self.pools.into_iter().map(pool).collect(),
         }
     }
@@ -159,6 +163,7 @@ impl Reader {
             organisation: organisation.clone(),
             domains: self.domains(&file.domains),
             media: file.media,
+            limits: file.limits,
             pools: file.pool.iter().filter_map(|pool| self.pool(pool)).collect(),
         }
     }

@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults, Rule};
 pub use graph::graph;
 pub use plan::{Change, Plan, Reissue, diff, plan};
 pub use role::Role;
-pub use server::{Listeners, MediaPolicy, Pool, Server};
+pub use server::{Listeners, MediaPolicy, Pool, Server, ServerLimits};
 pub use signed::{HeldTopology, SignedTopology, TopologyRefusal};
 
 /// How much of a mistyped name has to be right, so that a pool is suggested (from 0 to 1).
@@ -51,6 +51,7 @@ pub struct Topology {
     organisation: String,
     domains: Vec<Fqdn>,
     media: MediaPolicy,
+    limits: ServerLimits,
     pools: Vec<Pool>,
 }
 
@@ -81,6 +82,7 @@ impl Topology {
             organisation: organisation.into(),
             domains: vec![domain.clone()],
             media: MediaPolicy::Require,
+            limits: ServerLimits::default(),
             pools: vec![pool],
         };
         // One set of rules for both ways in: what we write must pass what we read.
@@ -110,6 +112,11 @@ impl Topology {
     /// What is asked of media (promise P3, row N26).
     pub fn media(&self) -> MediaPolicy {
         self.media
+    }
+
+    /// How much each server takes on, from its next start.
+    pub fn limits(&self) -> ServerLimits {
+        self.limits
     }
 
     /// The pools, in the order of the list.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr};
 use pki::{Fqdn, ServerNames};
 use serde::{Serialize, Serializer};
 
-use crate::{Listeners, MediaPolicy, Role, Server, Topology};
+use crate::{Listeners, MediaPolicy, Role, Server, ServerLimits, Topology};
 
 /// What publishing a list would change. Shown to people by `Display`, to programs as JSON.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -99,6 +99,8 @@ pub enum Change {
     },
     /// Media are asked for otherwise.
     Media { from: MediaPolicy, to: MediaPolicy },
+    /// Servers take on more or less from their next start.
+    Limits { from: ServerLimits, to: ServerLimits },
     /// The organisation has another name.
     Organisation { from: String, to: String },
 }
@@ -204,6 +206,9 @@ fn whole(old: &Topology, new: &Topology, changes: &mut Vec<Change>) {
     if old.media() != new.media() {
         changes.push(Change::Media { from: old.media(), to: new.media() });
     }
+    if old.limits() != new.limits() {
+        changes.push(Change::Limits { from: old.limits(), to: new.limits() });
+    }
     if old.organisation() != new.organisation() {
         changes.push(Change::Organisation { from: old.organisation().into(), to: new.organisation().into() });
     }
@@ -276,6 +281,7 @@ impl fmt::Display for Change {
             Self::DomainAdded { domain } => write!(out, "+ domain {domain}"),
             Self::DomainRemoved { domain } => write!(out, "- domain {domain}; users have no address there any more"),
             Self::Media { from, to } => write!(out, "~ media {} -> {}", from.as_str(), to.as_str()),
+            Self::Limits { from, to } => write!(out, "~ limits {from} -> {to}, from each server's next start on"),
             Self::Organisation { from, to } => write!(out, "~ organisation {from:?} -> {to:?}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Pools, servers and where they listen.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr, num::NonZeroU32};
 
 use pki::Fqdn;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,23 @@ impl MediaPolicy {
             Self::Require => "require",
             Self::Support => "support",
         }
+    }
+}
+
+/// How much each server of the organisation takes on. What is left out is as the program has it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServerLimits {
+    /// Connections of one server, in all.
+    pub connections: Option<NonZeroU32>,
+    /// Of these, from one source: an IPv4 address, an IPv6 /64.
+    pub connections_per_source: Option<NonZeroU32>,
+}
+
+impl fmt::Display for ServerLimits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |limit: Option<NonZeroU32>| limit.map_or_else(|| "as the program has it".to_owned(), |limit| limit.to_string());
+        write!(out, "connections {}, connections-per-source {}", word(self.connections), word(self.connections_per_source))
     }
 }
 

@@ -118,7 +118,7 @@ fn moving_and_joining_and_weaker_media_are_told() {
             ("expected = true", "sip = \"192.0.2.12:5061\"\nservers = \"192.0.2.12:5062\""),
             ("192.0.2.11:5061", "192.0.2.99:5061"),
             ("http = \"192.0.2.10:80\"\n", ""),
-            ("\"Contoso\"", "\"Contoso Ltd\"\nmedia = \"support\""),
+            ("\"Contoso\"", "\"Contoso Ltd\"\nmedia = \"support\"\nlimits.connections = 500"),
         ],
         &[
             "~ server sip.contoso.example: http 192.0.2.10:80 -> none",
@@ -127,6 +127,7 @@ fn moving_and_joining_and_weaker_media_are_told() {
             "~ server fe2.contoso.example: sip none -> 192.0.2.12:5061",
             "~ server fe2.contoso.example: servers none -> 192.0.2.12:5062",
             "~ media require -> support",
+            "~ limits connections as the program has it, connections-per-source as the program has it -> connections 500, connections-per-source as the program has it, from each server's next start on",
             "~ organisation \"Contoso\" -> \"Contoso Ltd\"",
         ],
     );

@@ -117,7 +117,9 @@ fn unknown_keys_and_words_are_refused_where_they_stand() {
     check(
         "organisation =",
         "organization =",
-        &["line 2, column 1: unknown field `organization`, expected one of `version`, `organisation`, `domains`, `media`, `pool`"],
+        &[
+            "line 2, column 1: unknown field `organization`, expected one of `version`, `organisation`, `domains`, `media`, `limits`, `pool`",
+        ],
     );
     check(
         "\"front-end\"]\nsip = \"[",

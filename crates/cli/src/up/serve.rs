@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     process,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -18,6 +19,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
+use topology::ServerLimits;
 use trust::{
     Listener, LivePolicy,
     tls::{ServerIdentity, link_config, web_config},
@@ -57,7 +59,7 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
         (ports.servers, Gate::new(Listener::Servers, Arc::clone(&identity), Arc::clone(&policy), clock())?),
     ];
     let dialler = Dialler::new(Arc::clone(&identity), Arc::clone(&policy), clock())?;
-    let server = net::Server::on(gates, Some(dialler), Limits::DEFAULT, node(&start)?)?;
+    let server = net::Server::on(gates, Some(dialler), limits(start.holdings.topology().limits()), node(&start)?)?;
     let handle = server.handle();
     let member = member(&start, Arc::clone(&policy), handle.clone());
     let door = Arc::new(Door::new(Arc::clone(&policy), member.epoch()));
@@ -244,6 +246,16 @@ impl Signals {
 
     async fn told_to_end(&mut self) {
         while self.next().await != Told::End {}
+    }
+}
+
+/// The bounds of the rim, as far as the topology has a word in them.
+fn limits(said: ServerLimits) -> Limits {
+    let of = |said: Option<NonZeroU32>, usual: usize| said.and_then(|said| usize::try_from(said.get()).ok()).unwrap_or(usual);
+    Limits {
+        connections_max: of(said.connections, Limits::DEFAULT.connections_max),
+        connections_per_source_max: of(said.connections_per_source, Limits::DEFAULT.connections_per_source_max),
+        ..Limits::DEFAULT
     }
 }
 

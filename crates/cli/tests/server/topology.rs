@@ -255,3 +255,17 @@ fn status_tells_each_members_version_age_and_lag() {
     let table = authority.server.command(&["topology", "status"]);
     assert!(table.starts_with("SERVER") && table.contains("LAG") && table.contains("AGE"), "{table}");
 }
+
+#[test]
+fn limits_of_the_topology_count_from_the_next_start_on() {
+    let authority = Authority::new();
+    assert!(authority.server.log().contains("connections_max=") && !authority.server.log().contains("connections_max=48 "));
+    let text = authority.text(1, "media = ", "limits.connections = 48\nmedia = ");
+    let planned = authority.run(&["topology", "plan"], &authority.file(&text));
+    assert!(String::from_utf8(planned.stdout).unwrap().contains("connections 48"), "the plan tells it");
+    assert!(authority.run(&["topology", "publish"], &authority.file(&text)).status.success());
+    let Authority { dir, server } = authority;
+    assert_eq!(server.stop().code(), Some(0));
+    let again = Verbund::up(&dir.path().join("data"), &[]);
+    assert!(again.log().contains("connections_max=48"), "{}", again.log());
+}
