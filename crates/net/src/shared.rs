@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     clients: Share,
     servers: Share,
     dialled: Share,
-    /// The same as in [`ToCore`](crate::queues::ToCore).
+    /// The same as in [`ToCore`].
     pub(crate) lost: mpsc::UnboundedSender<Flow>,
     /// Becomes true when the server ends.
     ending: watch::Receiver<bool>,
