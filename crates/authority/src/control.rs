@@ -38,6 +38,12 @@ fn check_member(topology: &Topology, peer: &Fqdn) -> Result<(), ControlFault> {
     if topology.is_member(peer) { Ok(()) } else { Err(ControlFault::NotInTopology(peer.clone())) }
 }
 
+/// Whether the store could have such numbers. Who claims others is told so, also where claims are not held against ours.
+fn is_possible(in_force: &InForce) -> bool {
+    let lists = in_force.lists.iter().map(|list| list.number);
+    lists.chain([in_force.topology, in_force.bundle, in_force.users, in_force.cut]).all(|number| i64::try_from(number).is_ok())
+}
+
 impl Authority {
     pub(crate) async fn first(&self, peer: &Fqdn, held: &Held) -> Result<Vec<Update>, Fault> {
         let holdings = self.member.holdings();
@@ -126,6 +132,9 @@ impl Authority {
 
     async fn note(&self, peer: &Fqdn, in_force: InForce) -> Result<(), ControlFault> {
         check_member(self.member.holdings().topology(), peer)?;
+        if !is_possible(&in_force) {
+            return Err(ControlFault::Contradiction("there are no numbers as high as these".into()));
+        }
         // An authority that was put back from a backup is behind, and learns so by what members say.
         let (is_behind, is_recovering) = (self.is_behind(&in_force), self.is_recovering());
         let mut in_force = if is_recovering { in_force } else { self.without_claims(peer, in_force) };

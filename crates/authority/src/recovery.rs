@@ -7,6 +7,9 @@
 //! seen. A member can keep something back, and invent nothing. It ends when every server that is to be expected has shown,
 //! or when an administrator says to go on; those who were silent then have to join anew, since an account that was closed
 //! after the backup looks open here.
+//!
+//! Certificates that were issued after the backup and that nobody shows are not in the ledger any more, and what is not there
+//! cannot be revoked. So the issuing CAs are replaced then: with the old ones everything ends that they ever issued.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +20,8 @@ use std::{
 
 use member::Holdings;
 use pki::{
-    Bundle, CertificateDer, DocumentKind, Fingerprint, Fqdn, HeldBundle, Purpose, Revocation, RevocationList, Serial, read_signed, verify,
+    Bundle, CertificateDer, DocumentKind, Fingerprint, Fqdn, HeldBundle, Pace, Purpose, Revocation, RevocationList, Serial, read_signed,
+    verify,
 };
 use store::{
     Actor, AuditLog as _, Bundles as _, Event, IssuanceLedger as _, Reason, RevocationListStore as _, Role, TopologyStore as _, Version,
@@ -25,12 +29,15 @@ use store::{
 use topology::{Listeners, SignedTopology};
 use web::control::{Held, InForce, Shown, Update};
 
-use crate::{Authority, Ca, Fault, copy, generation::Lister, publish::Change, revoke::Holder};
+use crate::{Authority, Ca, Fault, Order, What, copy, generation::Lister, publish::Change, revoke::Holder};
 
 /// How many certificates of its own a member may show.
 const CERTIFICATES_MAX: usize = 4;
 /// How many lists: more CAs than these nobody has.
 const LISTS_MAX: usize = 64;
+
+/// The file, beside the topology's copy, that says that issuing CAs have to be replaced: their ledger has gaps.
+const GAPS: &str = "issuing-cas-to-replace";
 
 /// A restore whose end is not reached yet.
 #[derive(Clone, Debug)]
@@ -335,6 +342,7 @@ impl Authority {
         self.sign_above(&change, bundle, now).await?;
         let shown: Vec<String> = shown.keys().map(Fqdn::to_string).collect();
         self.store.append(&Event::CaughtUp { shown: shown.clone(), missing: missing.clone() }, now).await?;
+        self.mark_gaps()?;
         std::fs::remove_file(&marker).map_err(|error| Fault::Marker { path: marker, error })?;
         *self.recovery() = None;
         tracing::warn!(?shown, ?missing, "this authority has caught up and signs for others again; those missing have to join anew");
@@ -342,9 +350,40 @@ impl Authority {
         // They come again, and then that is published.
         elsewhere.iter().for_each(|member| self.hub.end_feed(member));
         drop(change);
-        match moved {
-            Some(listeners) => self.moved(listeners).await,
-            None => Ok(()),
+        if let Some(listeners) = moved {
+            self.moved(listeners).await?;
+        }
+        if let Err(fault) = self.close_gaps().await {
+            tracing::error!(%fault, "certificates issued after the backup may not be known here, and the CAs that issued them are not replaced yet");
+        }
+        Ok(())
+    }
+
+    fn gaps(&self) -> PathBuf {
+        self.copy.with_file_name(GAPS)
+    }
+
+    fn mark_gaps(&self) -> Result<(), Fault> {
+        let marked = std::fs::File::create(self.gaps()).and_then(|file| file.sync_all());
+        marked.map_err(|error| Fault::Marker { path: self.gaps(), error })
+    }
+
+    /// Begins to replace the issuing CAs if certificates of theirs may not be known here. Tried again until it is begun: without
+    /// the root's key an administrator has to fetch what the root signs (`verbund ca issuing request`).
+    pub(crate) async fn close_gaps(&self) -> Result<(), Fault> {
+        if !self.gaps().exists() || self.is_recovering() || self.ca().replacement().is_some() {
+            return Ok(());
+        }
+        let order = Order { what: What::Issuing, pace: Pace::Ordinary, domains: Vec::new() };
+        self.replace_ca(&order, None).await.map(drop)
+    }
+
+    /// The issuing CAs are being replaced, whoever began it.
+    pub(crate) fn gaps_are_closing(&self) {
+        if let Err(error) = std::fs::remove_file(self.gaps())
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.gaps().display(), %error, "a file cannot be removed; the issuing CAs will be replaced once more");
         }
     }
 

@@ -157,8 +157,11 @@ impl Authority {
         let server = holdings.topology().server(peer).ok_or_else(|| Fault::NoSuchServer(peer.clone()))?;
         let MemberListeners { sip, servers, https } = hello.listeners;
         let said = Listeners { sip, servers, https, http: server.listeners().http };
-        if (server.is_expected() || *server.listeners() != said) && !self.comes_again(peer) {
+        let moves = server.is_expected() || *server.listeners() != said;
+        if moves {
             check_own_addresses(server, &said, source)?;
+        }
+        if moves && !self.comes_again(peer) {
             if !self.hub.may_move(peer) || self.pace.move_on(peer, Instant::now()).is_err() {
                 return Err(Fault::MovesTooOften(peer.clone()));
             }

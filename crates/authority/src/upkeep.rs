@@ -42,7 +42,7 @@ impl Authority {
 
     /// Does what is due at `now`, each thing whatever became of the others; gives what could not be done.
     pub async fn freshen(&self, now: SystemTime) -> Vec<String> {
-        let delegated = self.delegate_due(now).await;
+        let (delegated, closed) = (self.delegate_due(now).await, self.close_gaps().await);
         let change = self.changing.lock().await;
         let mut troubles = self.freshen_lists(&change, now).await;
         let mut note = |what: &str, done: Result<(), Fault>| {
@@ -52,6 +52,7 @@ impl Authority {
             }
         };
         note("delegating OCSP answers", delegated);
+        note("replacing the issuing CAs, of which certificates issued after the backup are not known here", closed);
         note("replacing the document signer", self.renew_signer(&change, now).await);
         note("signing the topology anew", self.renew_topology(&change, now).await);
         note("signing the trust bundle anew", self.renew_old_bundle(&change, now).await);

@@ -395,6 +395,7 @@ impl Authority {
         let phase = phase_word(replacement.record.rollover.phase());
         store.keep_replacement(Some(&replacement.record.to_json()?), &replacement.record.event(phase), now).await?;
         tracing::info!(what = order.what.as_str(), "a replacement of the CA has begun");
+        self.gaps_are_closing();
         self.ca.store(Arc::new(self.ca().replacing(replacement)));
         Ok(())
     }

@@ -149,6 +149,10 @@ fn an_authority_goes_on_from_its_backup_and_the_revoked_stay_revoked() {
         decisions.as_array().unwrap().iter().find(of_it).is_some()
     });
     assert_ne!(state(&authority, "fe3.verbund.test"), "joined");
+    // What was issued after the backup and shown by nobody cannot be revoked, so the CAs that issued it go.
+    authority.wait_for_log("a replacement of the CA has begun");
+    wait_until("the issuing CAs are replaced", || authority.json(&["ca", "rollover", "status"]).is_null());
+    assert!(!place.path("elsewhere/issuing-cas-to-replace").exists());
     let said = place.refused(&authority.try_command(&["cert", "revoke", "fe3.verbund.test"]));
     assert!(said.contains("there is no certificate"), "{said}");
     let events = events(&authority);
