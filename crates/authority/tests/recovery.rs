@@ -9,7 +9,7 @@ use authority::Fault;
 use pki::{RevocationReason, RevokedCertificate, Serial};
 use store::{IssuanceLedger as _, RevocationListStore as _};
 use web::{
-    control::{Control as _, Shown},
+    control::{Control as _, InForce, Shown},
     enrolment::Applicant,
 };
 use world::{World, fqdn, hello, issue, listeners};
@@ -64,6 +64,22 @@ async fn nothing_is_signed_for_others_before_the_end() {
     }
     assert!(matches!(world.authority.go_on().await, Err(Fault::NotRecovering)));
     assert!(world.authority.revoke(FE1).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_member_that_claims_impossible_numbers_hides_nothing_from_the_administrator() {
+    let (world, _applicant, _dir, _marker) = recovering().await;
+    let claim = InForce { topology: u64::MAX, ..InForce::default() };
+    assert!(world.authority.ack(&fqdn(FE1), claim).await.is_err());
+    assert!(world.authority.known().await.unwrap().iter().any(|known| known.name == fqdn(FE1)));
+}
+
+#[tokio::test]
+async fn certificates_that_nobody_shows_end_with_the_cas_that_issued_them() {
+    let (world, _applicant, _dir, _marker) = recovering().await;
+    world.authority.go_on().await.unwrap();
+    let replacement = world.authority.replacement().await.unwrap();
+    assert!(replacement.is_some(), "the issuing CAs are being replaced");
 }
 
 #[tokio::test]
