@@ -1,5 +1,5 @@
 //! Certificates that the product would never issue, made with OpenSSL: by the organisation's own issuing CA, as if its key had
-//! been stolen, or by a CA of nobody.
+//! been stolen, by a CA that nobody knows of below its root, or by a CA of nobody.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ pub struct Forger {
     dir: PathBuf,
 }
 
-/// What a forged certificate says, besides a fresh key.
+/// What a forged certificate says, and how strong it is.
 pub struct Forged<'a> {
     /// The common name.
     pub subject: &'a str,
@@ -27,9 +27,16 @@ pub struct Forged<'a> {
     pub purposes: &'a str,
     /// From when and until when it is valid, as `YYYYMMDDHHMMSSZ`.
     pub valid: [&'a str; 2],
+    /// The holder's fresh key as `openssl req -newkey` takes it, with its options.
+    pub key: &'a str,
+    /// What is signed is hashed by this, as OpenSSL names it.
+    pub digest: &'a str,
 }
 
 impl Forged<'_> {
+    /// Nothing is wrong with it, but that it names nobody.
+    pub const GOOD: Forged<'static> =
+        Forged { subject: "", names: "", purposes: Self::SERVER, valid: Self::NOW, key: Self::P256, digest: "sha256" };
     /// A time that is over.
     pub const LONG_AGO: [&'static str; 2] = ["20240101000000Z", "20240201000000Z"];
     /// A time that has not come.
@@ -38,6 +45,10 @@ impl Forged<'_> {
     pub const NOW: [&'static str; 2] = ["20250101000000Z", "20290101000000Z"];
     /// What every server's certificate is good for.
     pub const SERVER: &'static str = "serverAuth, clientAuth";
+    /// A key as our own are.
+    pub const P256: &'static str = "ec -pkeyopt ec_paramgen_curve:P-256";
+    /// A key that was strong once.
+    pub const RSA_1024: &'static str = "rsa:1024";
 }
 
 impl Forger {
@@ -57,6 +68,11 @@ impl Forger {
     /// The thief of the issuing CA for users.
     pub fn with_users_key_of(lab: &Lab, server: &Server) -> Self {
         Self::thief(lab, server, "users")
+    }
+
+    /// The thief of the root.
+    pub fn with_roots_key_of(lab: &Lab, server: &Server) -> Self {
+        Self::thief(lab, server, "root")
     }
 
     fn thief(lab: &Lab, server: &Server, of: &str) -> Self {
@@ -99,23 +115,42 @@ impl Forger {
 
     /// Makes one and its key; `name` is that of the files.
     pub fn forge(&self, name: &str, what: &Forged<'_>) -> Shown {
-        let Forged { subject, names, purposes, valid: [from, until] } = what;
-        request(&self.dir, name, subject);
+        let Forged { subject, names, purposes, valid, key, digest } = what;
+        request(&self.dir, name, subject, key);
         let names = if names.is_empty() { String::new() } else { format!("subjectAltName = {names}\n") };
         let extensions = format!(
             "basicConstraints = critical, CA:FALSE\nkeyUsage = critical, digitalSignature\nauthorityKeyIdentifier = keyid\n\
              subjectKeyIdentifier = hash\nextendedKeyUsage = {purposes}\n{names}"
         );
-        fs::write(self.dir.join(format!("{name}.ext")), extensions).expect("the folder can be written");
-        let mut sign = Command::new("openssl");
-        sign.args(["ca", "-batch", "-notext", "-config", "ca.conf", "-startdate", from, "-enddate", until]);
-        sign.args(["-in", &format!("{name}.csr"), "-out", &format!("{name}.pem"), "-extfile", &format!("{name}.ext")]);
-        must_run(sign.current_dir(&self.dir));
+        self.sign(name, &extensions, valid, digest);
         Shown {
             certificate: self.dir.join(format!("{name}.pem")),
             key: self.dir.join(format!("{name}.key")),
             chain: self.dir.join("ca.pem"),
         }
+    }
+
+    /// A CA for servers below this one, with a key like that and hashed so: what the thief of a root can make, and no list of
+    /// revoked certificates was ever made for it.
+    pub fn ca_below(&self, lab: &Lab, name: &str, key: &str, digest: &str) -> Self {
+        request(&self.dir, name, name, key);
+        let extensions = "basicConstraints = critical, CA:TRUE, pathlen:0\nkeyUsage = critical, keyCertSign, cRLSign\n\
+             authorityKeyIdentifier = keyid\nsubjectKeyIdentifier = hash\nextendedKeyUsage = serverAuth, clientAuth\n";
+        self.sign(name, extensions, &Forged::NOW, digest);
+        let dir = lab.folder(&format!("below-{name}"));
+        for end in ["pem", "key"] {
+            fs::copy(self.dir.join(format!("{name}.{end}")), dir.join(format!("ca.{end}"))).expect("the folder can be written");
+        }
+        Self::in_dir(dir)
+    }
+
+    /// Signs the request of that name.
+    fn sign(&self, name: &str, extensions: &str, [from, until]: &[&str; 2], digest: &str) {
+        fs::write(self.dir.join(format!("{name}.ext")), extensions).expect("the folder can be written");
+        let mut sign = Command::new("openssl");
+        sign.args(["ca", "-batch", "-notext", "-config", "ca.conf", "-startdate", from, "-enddate", until, "-md", digest]);
+        sign.args(["-in", &format!("{name}.csr"), "-out", &format!("{name}.pem"), "-extfile", &format!("{name}.ext")]);
+        must_run(sign.current_dir(&self.dir));
     }
 }
 
@@ -123,7 +158,7 @@ impl Forger {
 /// organisation's (`verbund server sign`).
 pub fn signed(lab: &Lab, server: &Server, name: &str) -> Shown {
     let dir = lab.folder("signed");
-    let request = request(&dir, name, name);
+    let request = request(&dir, name, name, Forged::P256);
     let pem = server.command(&["server", "sign", name, &request.display().to_string()]);
     let certificate = dir.join(format!("{name}.pem"));
     fs::write(&certificate, pem).expect("the folder can be written");
@@ -131,10 +166,10 @@ pub fn signed(lab: &Lab, server: &Server, name: &str) -> Shown {
 }
 
 /// A fresh key and a request with it.
-fn request(dir: &Path, name: &str, subject: &str) -> PathBuf {
+fn request(dir: &Path, name: &str, subject: &str, key: &str) -> PathBuf {
     let request = dir.join(format!("{name}.csr"));
     let mut make = Command::new("openssl");
-    make.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", &format!("/CN={subject}")]);
+    make.args(["req", "-new", "-newkey"]).args(key.split(' ')).args(["-nodes", "-subj", &format!("/CN={subject}")]);
     make.args(["-addext", &format!("subjectAltName = DNS:{subject}")]);
     must_run(make.arg("-keyout").arg(dir.join(format!("{name}.key"))).arg("-out").arg(&request));
     request

@@ -24,12 +24,18 @@ pub struct SClient {
 }
 
 impl SClient {
-    /// Connects and stays: to `site`, showing this certificate, with these further options.
+    /// Connects and stays: to `site`, showing this certificate, with these further options. A site without a name is asked for
+    /// without one (no SNI).
     ///
     /// OpenSSL checks our certificate as any client should. What it sends is told with [`say`](Self::say).
     pub fn connect(lab: &Lab, name: &str, site: &Site, shown: Option<&Shown>, options: &[&str]) -> Self {
         let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &format!("127.0.0.1:{}", site.port), "-servername", &site.name, "-CAfile"]).arg(&site.ca);
+        command.args(["s_client", "-connect", &format!("127.0.0.1:{}", site.port), "-CAfile"]).arg(&site.ca);
+        if site.name.is_empty() {
+            command.arg("-noservername")
+        } else {
+            command.args(["-servername", &site.name])
+        };
         command.args(["-verify_return_error", "-nocommands"]).args(options);
         if let Some(Shown { certificate, key, chain }) = shown {
             command.arg("-cert").arg(certificate).arg("-key").arg(key).arg("-cert_chain").arg(chain);

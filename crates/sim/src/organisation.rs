@@ -298,10 +298,19 @@ impl Organisation {
     /// # Errors
     /// It was refused.
     pub fn connect_showing(&mut self, holder: &Holder, host: &str) -> Result<Line, Refusal> {
+        self.connect_asking_for(Some(fqdn(host).as_str()), holder, host)
+    }
+
+    /// The same, asking in the greeting for the server by this name (SNI), or by none.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn connect_asking_for(&mut self, name: Option<&str>, holder: &Holder, host: &str) -> Result<Line, Refusal> {
         let identity = ClientIdentity { chain: holder.chain.clone(), key: &holder.key };
-        let client = tls::client_config(self.authority.anchors(), Revocation::none(), Some(identity), self.clock.clone()).unwrap();
+        let mut client = tls::client_config(self.authority.anchors(), Revocation::none(), Some(identity), self.clock.clone()).unwrap();
+        Arc::make_mut(&mut client).enable_sni = name.is_some();
         let server = Arc::clone(&self.hosts.get(host).unwrap().servers);
-        let cable = Cable::new(client, server, fqdn(host).as_str());
+        let cable = Cable::new(client, server, name.unwrap_or(fqdn(host).as_str()));
         let line = self.accept(host, Listener::Servers, cable, Party::Hand(VecDeque::new()));
         self.settle();
         line

@@ -112,7 +112,7 @@ fn n1_kamailio_with_a_certificate_of_our_ca_and_no_entry_is_refused() {
     in_own_network(|lab| {
         let scene = Scene::new(lab);
         let thief = Forger::with_key_of(lab, &scene.server);
-        let forged = Forged { subject: APPLICATION, names: "DNS:app.verbund.test", purposes: Forged::SERVER, valid: Forged::NOW };
+        let forged = Forged { subject: APPLICATION, names: "DNS:app.verbund.test", ..Forged::GOOD };
         let mut kamailio = scene.kamailio(&thief.forge_with_chain("app", &forged));
         let alice = scene.server.account("alice").aor();
         assert!(kamailio.writes(&format!("sip:news@{APPLICATION}"), None, &alice, "unlisted") >= 400);

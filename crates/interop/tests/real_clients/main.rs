@@ -8,6 +8,7 @@ mod certificates;
 mod kamailio;
 mod libre;
 mod linphone;
+mod names;
 mod organisation;
 mod pjsip;
 mod pools;

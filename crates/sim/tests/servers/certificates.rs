@@ -1,7 +1,7 @@
-//! Certificates that prove nothing, in both directions of a link: rows N2 to N4, N6 to N10, N31, N36. Whoever shows one is refused, hears
-//! nothing, and takes nobody else's link with it.
+//! Certificates that prove nothing, in both directions of a link: rows N2 to N4, N6 to N10, N14, N31, N34 to N36. Whoever shows one is
+//! refused, hears nothing, and takes nobody else's link with it. Lists that are no longer the newest: row N29.
 
-use std::time::Duration;
+use std::{fs, process::Command, time::Duration};
 
 use pki::{Authority, CaSigner, Key, Revocation, RevocationList, RevocationLists};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Purpose, Issuer, KeyUsagePurpose, SanType};
@@ -175,5 +175,132 @@ fn n36_a_name_in_any_case_counts_and_one_of_another_scheme_or_with_a_user_does_n
         let (mut scene, ..) = three();
         let holder = leaf(&scene, |params| params.subject_alt_names = vec![uri(text)]);
         assert!(scene.connect_showing(&holder, "fe1").is_err(), "{text}");
+    }
+}
+
+/// The leaf once more, signed by the organisation's own CA with the `openssl` program: our library refuses to hash by SHA-1.
+fn hashed_by(scene: &Organisation, digest: &str) -> Holder {
+    let (key, dir) = (Key::generate().unwrap(), tempfile::tempdir().unwrap());
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("csr", &pki::certificate_request_pem(&key, &[FE2.parse().unwrap()]).unwrap());
+    write("ca.pem", &scene.authority().issuing_pem());
+    write("ca.key", scene.authority().key_pem().unwrap().expose());
+    let extensions = "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\nauthorityKeyIdentifier=keyid\n";
+    write("ext", &format!("{extensions}subjectAltName=critical,DNS:{FE2}\n"));
+    let words = ["x509", "-req", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "77", "-days", "3650"];
+    let made = Command::new("openssl").args(words).args(["-extfile", "ext", &format!("-{digest}")]).current_dir(&dir).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let leaf = pki::certificates_from_pem(&String::from_utf8(made.stdout).unwrap()).unwrap().remove(0);
+    Holder { chain: vec![leaf, scene.authority().issuing().clone()], key }
+}
+
+#[test]
+fn n14_a_signature_by_sha_1_is_refused_though_our_own_ca_made_it() {
+    check("weak", |scene| hashed_by(scene, "sha1"));
+    let (mut scene, ..) = three();
+    let strong = hashed_by(&scene, "sha256");
+    assert_eq!(scene.connect_showing(&strong, "fe1").err(), None, "nothing else is wrong with it");
+}
+
+/// What a member does with a list that comes: one that is refused changes nothing.
+fn takes(scene: &mut Organisation, der: &[u8]) -> bool {
+    let (now, issuer) = (scene.wall(), scene.authority().servers().certificate().clone());
+    let mut taken = false;
+    scene.believe(|policy| {
+        let (mut lists, grace) = (policy.revocation.lists().clone(), policy.revocation.grace());
+        taken = RevocationList::read(der, std::slice::from_ref(&issuer)).and_then(|list| lists.take(list, now)).is_ok();
+        policy.revocation = Revocation::strict(lists, grace);
+    });
+    taken
+}
+
+#[test]
+fn n29_an_older_a_damaged_and_an_expired_revocation_list_bring_nobody_back() {
+    let (mut scene, mut anna, carl) = three();
+    let now = scene.wall();
+    let ca = scene.authority().servers();
+    let made = |number, until| ca.revocation_list_until(&[], number, now, until).unwrap();
+    let (older, expired, newer) = (made(1, now + 24 * HOUR), made(9, now + Duration::from_secs(1)), made(9, now + 24 * HOUR));
+    let mut damaged = newer.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    scene.revoke("fe2");
+    scene.run_for(Duration::from_secs(5));
+    for list in [older, damaged, expired] {
+        assert!(!takes(&mut scene, &list));
+        scene.run_for(Duration::from_secs(60));
+        assert_eq!(scene.links_up("fe1", "fe2"), 0);
+        assert_eq!(status(&answered(&mut scene, &mut anna, BERT)), Status::SERVICE_UNAVAILABLE);
+        writes(&mut scene, &mut anna, &carl);
+    }
+    // What kept fe2 out was the list that is held, and nothing else.
+    assert!(takes(&mut scene, &newer));
+    scene.run_for(Duration::from_secs(60));
+    assert!(scene.links_up("fe1", "fe2") > 0);
+}
+
+/// Twenty applications with four connections each at fe1, and every one of them is answered.
+struct Eighty {
+    lines: Vec<(String, Line)>,
+}
+
+impl Eighty {
+    fn connect(scene: &mut Organisation, applications: &[String]) -> Self {
+        let mut lines = Vec::new();
+        for name in applications {
+            let holder = scene.holder(name);
+            lines.extend((0..4).map(|_| (name.clone(), scene.connect_showing(&holder, "fe1").unwrap())));
+        }
+        Self { lines }
+    }
+
+    #[track_caller]
+    fn all_answer(&self, scene: &mut Organisation) {
+        assert_eq!(self.lines.len(), 80);
+        for (name, line) in &self.lines {
+            let from = format!("sip:{name}.contoso.example");
+            scene.heard(*line);
+            scene.say(*line, &from_server(name, "OPTIONS", "sip:fe1.contoso.example", &from, ""));
+            assert_eq!(answers(&scene.heard(*line)), [Status::OK], "{name}");
+        }
+    }
+}
+
+#[test]
+fn n34_whoever_fails_leaves_eighty_others_connected() {
+    let applications: Vec<String> = (0..20).map(|number| format!("app{number}")).collect();
+    let mut entries: Vec<Entry<'_>> = TWO.to_vec();
+    entries.extend(applications.iter().map(|name| (name.as_str(), name.as_str(), "application")));
+    let mut scene = Organisation::new(&entries, &[]);
+    let eighty = Eighty::connect(&mut scene, &applications);
+    eighty.all_answer(&mut scene);
+    let foreign = Authority::create("Fabrikam", &["contoso.example".parse().unwrap()], scene.wall()).unwrap().1;
+    let bad = [
+        ("unknown_issuer", Holder::server(&foreign, &FE2.parse().unwrap(), scene.wall())),
+        ("not_in_topology", scene.holder("fe9")),
+        ("expired", leaf(&scene, |params| params.not_after = (scene.wall() - HOUR / 2).into())),
+        ("wildcard", leaf(&scene, |params| params.subject_alt_names = vec![dns("*.contoso.example")])),
+        ("wrong_purpose", leaf(&scene, |params| params.extended_key_usages = vec![Purpose::ClientAuth])),
+    ];
+    for (label, holder) in bad {
+        assert_eq!(scene.connect_showing(&holder, "fe1").unwrap_err().label(), label);
+        eighty.all_answer(&mut scene);
+    }
+}
+
+#[test]
+fn n35_whatever_name_is_asked_for_the_same_is_demanded() {
+    let (mut scene, ..) = three();
+    let foreign = Authority::create("Fabrikam", &["contoso.example".parse().unwrap()], scene.wall()).unwrap().1;
+    let (foreign, unlisted) = (Holder::server(&foreign, &FE2.parse().unwrap(), scene.wall()), scene.holder("fe9"));
+    let wildcard = leaf(&scene, |params| params.subject_alt_names = vec![dns("*.contoso.example")]);
+    let good = leaf(&scene, |_| {});
+    for name in [Some("fe1.contoso.example"), Some("FE1.Contoso.Example"), Some("contoso.example"), None] {
+        for (label, holder) in [("unknown_issuer", &foreign), ("not_in_topology", &unlisted), ("wildcard", &wildcard)] {
+            assert_eq!(scene.connect_asking_for(name, holder, "fe1").unwrap_err().label(), label, "{name:?}");
+        }
+        let line = scene.connect_asking_for(name, &good, "fe1").unwrap();
+        let asked_for = scene.records("fe1").last().unwrap().contact.sni.clone();
+        assert_eq!(asked_for, name.map(str::to_ascii_lowercase));
+        scene.hang_up(line);
     }
 }
