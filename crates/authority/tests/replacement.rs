@@ -164,7 +164,7 @@ async fn a_link_that_shows_an_old_certificate_is_waited_for() {
 async fn n29_what_was_never_told_cannot_be_acknowledged() {
     let (world, mut two, mut three) = three().await;
     let newest = || world.authority.member().holdings().bundle().sequence;
-    for claimed in [newest() + 1, newest() + 2, u64::MAX] {
+    for claimed in [newest() + 1, newest() + 2, u64::MAX >> 1] {
         three.says(&world, InForce { bundle: claimed, ..three.holdings.in_force() }).await;
     }
     // A claim that was made before there was such a bundle counts no more when there is one.
@@ -173,7 +173,7 @@ async fn n29_what_was_never_told_cannot_be_acknowledged() {
     two.obey(&world).await;
     world.advance().await;
     waits(&world, "distributing", &["fe3.a.test"]).await;
-    three.says(&world, InForce { bundle: u64::MAX, ..three.holdings.in_force() }).await;
+    three.says(&world, InForce { bundle: u64::MAX >> 1, ..three.holdings.in_force() }).await;
     world.advance().await;
     waits(&world, "distributing", &["fe3.a.test"]).await;
     for _ in 0..2 {

@@ -107,7 +107,8 @@ pub(super) async fn serve(start: Start, ports: Ports, ready: impl FnOnce(&Start)
     let _ = end.send(true);
     upkeep.abort();
     tokio::select! {
-        () = rest.all() => {}
+        // Nothing is entered into the audit log any more once its end is signed.
+        () = async { tokio::join!(rest.all(), upkeep.all()); } => {}
         () = signals.told_to_end() => process::exit(FORCED),
     }
     if let Place::Authority(authority) = &place
