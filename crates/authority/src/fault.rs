@@ -216,6 +216,14 @@ pub enum Fault {
         /// What the system said.
         error: std::io::Error,
     },
+    /// What a restore left unknown could be forgotten.
+    #[error("cannot read or write {}: {error}; it names the issuing CAs that have to be replaced: make room for it, it is tried again", path.display())]
+    Gaps {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] pki::NoRandomness),

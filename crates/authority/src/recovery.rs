@@ -13,6 +13,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write as _,
     path::PathBuf,
     sync::{Arc, PoisonError},
     time::SystemTime,
@@ -363,14 +364,24 @@ impl Authority {
         self.copy.with_file_name(GAPS)
     }
 
+    /// Keeps which issuing CAs are believed now: as long as one of them is, there are gaps.
     fn mark_gaps(&self) -> Result<(), Fault> {
-        let marked = std::fs::File::create(self.gaps()).and_then(|file| file.sync_all());
-        marked.map_err(|error| Fault::Marker { path: self.gaps(), error })
+        let written = std::fs::File::create(self.gaps()).and_then(|mut file| {
+            file.write_all(self.believed_issuers().join("\n").as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| Fault::Gaps { path: self.gaps(), error })
     }
 
-    /// Begins to replace the issuing CAs if certificates of theirs may not be known here. Tried again until it is begun: without
-    /// the root's key an administrator has to fetch what the root signs (`verbund ca issuing request`).
+    fn believed_issuers(&self) -> Vec<String> {
+        self.ca().listers().iter().filter(|lister| lister.kind().is_some()).map(Lister::key).collect()
+    }
+
+    /// Begins to replace the issuing CAs if certificates of theirs may not be known here, and looks again until none of them is
+    /// believed: a replacement that was given up, or whose new side was old already, closes nothing. Without the root's key an
+    /// administrator has to fetch what the root signs (`verbund ca issuing request`).
     pub(crate) async fn close_gaps(&self) -> Result<(), Fault> {
+        self.forget_gaps()?;
         if !self.gaps().exists() || self.is_recovering() || self.ca().replacement().is_some() {
             return Ok(());
         }
@@ -378,13 +389,17 @@ impl Authority {
         self.replace_ca(&order, None).await.map(drop)
     }
 
-    /// The issuing CAs are being replaced, whoever began it.
-    pub(crate) fn gaps_are_closing(&self) {
-        if let Err(error) = std::fs::remove_file(self.gaps())
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.gaps().display(), %error, "a file cannot be removed; the issuing CAs will be replaced once more");
-        }
+    /// Nothing of the CAs with gaps counts any more.
+    pub(crate) fn forget_gaps(&self) -> Result<(), Fault> {
+        let fault = |error| Fault::Gaps { path: self.gaps(), error };
+        let marked = match std::fs::read_to_string(self.gaps()) {
+            Ok(marked) => marked,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(fault(error)),
+        };
+        let believed = self.believed_issuers();
+        let is_over = !marked.is_empty() && marked.lines().all(|issuer| believed.iter().all(|known| known != issuer));
+        if is_over { std::fs::remove_file(self.gaps()).map_err(fault) } else { Ok(()) }
     }
 
     /// Lists and a bundle with numbers above all that were seen. A member takes the next bundle only if it is linked to the one

@@ -80,6 +80,11 @@ async fn certificates_that_nobody_shows_end_with_the_cas_that_issued_them() {
     world.authority.go_on().await.unwrap();
     let replacement = world.authority.replacement().await.unwrap();
     assert!(replacement.is_some(), "the issuing CAs are being replaced");
+    // Giving it up does not make the forgotten known: it begins again.
+    world.authority.give_up_replacement().await.unwrap();
+    assert!(world.authority.replacement().await.unwrap().is_none());
+    assert!(world.authority.freshen(SystemTime::now()).await.is_empty());
+    assert!(world.authority.replacement().await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -262,6 +262,9 @@ impl Authority {
         if let Err(error) = self.checkpoint(now).await {
             tracing::warn!(%error, "the end of the audit log is not signed by the new side yet");
         }
+        if let Err(error) = self.forget_gaps() {
+            tracing::warn!(%error, "that the issuing CAs are replaced is not noted yet");
+        }
         tracing::info!(what = done.record.what.as_str(), "the CA is replaced; nobody believes the old one any more");
         Ok(())
     }
@@ -395,7 +398,6 @@ impl Authority {
         let phase = phase_word(replacement.record.rollover.phase());
         store.keep_replacement(Some(&replacement.record.to_json()?), &replacement.record.event(phase), now).await?;
         tracing::info!(what = order.what.as_str(), "a replacement of the CA has begun");
-        self.gaps_are_closing();
         self.ca.store(Arc::new(self.ca().replacing(replacement)));
         Ok(())
     }

@@ -53,6 +53,7 @@ pub(super) fn problem(fault: Fault) -> Problem {
         Fault::MovesTooOften(_)
         | Fault::OtherGeneration { .. }
         | Fault::Marker { .. }
+        | Fault::Gaps { .. }
         | Fault::TooManyCertificates { .. }
         | Fault::Unreachable(_)
         | Fault::Ca(_)
