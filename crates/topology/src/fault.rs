@@ -34,6 +34,15 @@ pub enum Rule {
     /// A domain twice.
     #[error("the domain {0} is listed twice")]
     DuplicateDomain(String),
+    /// Nobody could say what is meant.
+    #[error("the domain {0} is both allowed and blocked; take it out of one of the two lists")]
+    AllowedAndBlocked(String),
+    /// Who is at home here is no partner.
+    #[error("the domain {0} is one of this organisation's own; only domains of others are allowed or blocked")]
+    OwnPartner(String),
+    /// More than [`PARTNERS_MAX`](crate::Topology::PARTNERS_MAX).
+    #[error("the list has more than {} domains of others", Topology::PARTNERS_MAX)]
+    TooManyPartners,
     /// No pool at all.
     #[error("there is no [[pool]]; an organisation has at least one")]
     NoPool,

@@ -7,7 +7,7 @@ use pki::Fqdn;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{Fault, Faults, Listeners, MediaPolicy, Pool, Role, Rule, Server, ServerLimits, Topology, check};
+use crate::{Fault, Faults, Listeners, MediaPolicy, Partners, Pool, Role, Rule, Server, ServerLimits, Topology, check};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +20,18 @@ struct File {
     #[serde(default)]
     limits: ServerLimits,
     #[serde(default)]
+    federation: FederationEntry,
+    #[serde(default)]
     pool: Vec<Spanned<PoolEntry>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FederationEntry {
+    #[serde(default)]
+    allowed: Vec<Spanned<String>>,
+    #[serde(default)]
+    blocked: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +110,7 @@ pub(crate) struct Read {
     pub(crate) domains: Vec<Fqdn>,
     pub(crate) media: MediaPolicy,
     pub(crate) limits: ServerLimits,
+    pub(crate) partners: Partners,
     pub(crate) pools: Vec<ReadPool>,
 }
 
@@ -112,6 +124,7 @@ impl Read {
             domains: self.domains,
             media: self.media,
             limits: self.limits,
+            partners: self.partners,
             pools: self.pools.into_iter().map(pool).collect(),
         }
     }
@@ -158,14 +171,40 @@ impl Reader {
         if file.pool.is_empty() {
             self.fault(0..0, Rule::NoPool);
         }
+        let domains = self.domains(&file.domains);
+        let allowed = self.partners(&file.federation.allowed, &domains, &[]);
+        let blocked = self.partners(&file.federation.blocked, &domains, &allowed);
         Read {
             version: *file.version.get_ref(),
             organisation: organisation.clone(),
-            domains: self.domains(&file.domains),
+            domains,
+            partners: Partners { allowed, blocked },
             media: file.media,
             limits: file.limits,
             pools: file.pool.iter().filter_map(|pool| self.pool(pool)).collect(),
         }
+    }
+
+    /// Domains of others, none of them in `others` too.
+    fn partners(&mut self, list: &[Spanned<String>], own: &[Fqdn], others: &[Fqdn]) -> Vec<Fqdn> {
+        let mut partners = Vec::new();
+        if let Some(surplus) = list.get(Topology::PARTNERS_MAX) {
+            self.fault(surplus.span(), Rule::TooManyPartners);
+        }
+        for written in list.iter().take(Topology::PARTNERS_MAX) {
+            let Some(domain) = self.name(written) else { continue };
+            if own.contains(&domain) {
+                self.fault(written.span(), Rule::OwnPartner(domain.to_string()));
+            }
+            if others.contains(&domain) {
+                self.fault(written.span(), Rule::AllowedAndBlocked(domain.to_string()));
+            }
+            if partners.contains(&domain) {
+                self.fault(written.span(), Rule::DuplicateDomain(domain.to_string()));
+            }
+            partners.push(domain);
+        }
+        partners
     }
 
     fn domains(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<Fqdn> {

@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults, Rule};
 pub use graph::graph;
 pub use plan::{Change, Plan, Reissue, diff, plan};
 pub use role::Role;
-pub use server::{Listeners, MediaPolicy, Pool, Server, ServerLimits};
+pub use server::{Listeners, MediaPolicy, Partners, Pool, Server, ServerLimits};
 pub use signed::{HeldTopology, SignedTopology, TopologyRefusal};
 
 /// How much of a mistyped name has to be right, so that a pool is suggested (from 0 to 1).
@@ -52,6 +52,7 @@ pub struct Topology {
     domains: Vec<Fqdn>,
     media: MediaPolicy,
     limits: ServerLimits,
+    partners: Partners,
     pools: Vec<Pool>,
 }
 
@@ -66,6 +67,8 @@ impl Topology {
     pub const DOMAIN_BYTES_MAX: usize = 3 * 1024;
     /// What a name takes in a certificate besides its letters: tags, lengths, `sip:`.
     const DOMAIN_FRAME_BYTES: usize = 8;
+    /// The most domains of others that are allowed, and the most that are blocked.
+    pub const PARTNERS_MAX: usize = 1000;
     /// The most faults that are told of one text.
     pub const FAULTS_MAX: usize = 200;
 
@@ -83,6 +86,7 @@ impl Topology {
             domains: vec![domain.clone()],
             media: MediaPolicy::Require,
             limits: ServerLimits::default(),
+            partners: Partners::default(),
             pools: vec![pool],
         };
         // One set of rules for both ways in: what we write must pass what we read.
@@ -112,6 +116,11 @@ impl Topology {
     /// What is asked of media (promise P3, row N26).
     pub fn media(&self) -> MediaPolicy {
         self.media
+    }
+
+    /// Who else may and may not federate with this organisation.
+    pub fn partners(&self) -> &Partners {
+        &self.partners
     }
 
     /// How much each server takes on, from its next start.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr};
 use pki::{Fqdn, ServerNames};
 use serde::{Serialize, Serializer};
 
-use crate::{Listeners, MediaPolicy, Role, Server, ServerLimits, Topology};
+use crate::{Listeners, MediaPolicy, Partners, Role, Server, ServerLimits, Topology};
 
 /// What publishing a list would change. Shown to people by `Display`, to programs as JSON.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -101,6 +101,8 @@ pub enum Change {
     Media { from: MediaPolicy, to: MediaPolicy },
     /// Servers take on more or less from their next start.
     Limits { from: ServerLimits, to: ServerLimits },
+    /// Others are allowed or blocked.
+    Partners { from: Partners, to: Partners },
     /// The organisation has another name.
     Organisation { from: String, to: String },
 }
@@ -127,7 +129,7 @@ fn maybe_name<S: Serializer>(name: &Option<Fqdn>, out: S) -> Result<S::Ok, S::Er
     name.as_ref().map(Fqdn::as_str).serialize(out)
 }
 
-fn names<S: Serializer>(names: &[Fqdn], out: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn names<S: Serializer>(names: &[Fqdn], out: S) -> Result<S::Ok, S::Error> {
     out.collect_seq(names.iter().map(Fqdn::as_str))
 }
 
@@ -209,6 +211,9 @@ fn whole(old: &Topology, new: &Topology, changes: &mut Vec<Change>) {
     if old.limits() != new.limits() {
         changes.push(Change::Limits { from: old.limits(), to: new.limits() });
     }
+    if old.partners() != new.partners() {
+        changes.push(Change::Partners { from: old.partners().clone(), to: new.partners().clone() });
+    }
     if old.organisation() != new.organisation() {
         changes.push(Change::Organisation { from: old.organisation().into(), to: new.organisation().into() });
     }
@@ -281,6 +286,7 @@ impl fmt::Display for Change {
             Self::DomainAdded { domain } => write!(out, "+ domain {domain}"),
             Self::DomainRemoved { domain } => write!(out, "- domain {domain}; users have no address there any more"),
             Self::Media { from, to } => write!(out, "~ media {} -> {}", from.as_str(), to.as_str()),
+            Self::Partners { from, to } => write!(out, "~ federation {from} -> {to}"),
             Self::Limits { from, to } => write!(out, "~ limits {from} -> {to}, from each server's next start on"),
             Self::Organisation { from, to } => write!(out, "~ organisation {from:?} -> {to:?}"),
         }

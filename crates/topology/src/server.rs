@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, num::NonZeroU32};
 use pki::Fqdn;
 use serde::{Deserialize, Serialize};
 
-use crate::Role;
+use crate::{Role, plan};
 
 /// What is asked of the media that users negotiate (promise P3, row N26).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -42,6 +42,27 @@ impl fmt::Display for ServerLimits {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |limit: Option<NonZeroU32>| limit.map_or_else(|| "as the program has it".to_owned(), |limit| limit.to_string());
         write!(out, "connections {}, connections-per-source {}", word(self.connections), word(self.connections_per_source))
+    }
+}
+
+/// The organisation's word on other organisations. Empty lists are nobody, and blocked always wins; no domain is in both.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Partners {
+    /// SIP domains of organisations that may federate with this one.
+    #[serde(serialize_with = "plan::names")]
+    pub allowed: Vec<Fqdn>,
+    /// SIP domains that never may.
+    #[serde(serialize_with = "plan::names")]
+    pub blocked: Vec<Fqdn>,
+}
+
+impl fmt::Display for Partners {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |domains: &[Fqdn]| match domains {
+            [] => "nobody".to_owned(),
+            domains => domains.iter().map(Fqdn::as_str).collect::<Vec<_>>().join(", "),
+        };
+        write!(out, "allowed {}, blocked {}", names(&self.allowed), names(&self.blocked))
     }
 }
 

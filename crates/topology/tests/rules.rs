@@ -354,3 +354,30 @@ fn what_grows_has_a_limit() {
     let Faults(faults) = Topology::parse(&broken).unwrap_err();
     assert_eq!(faults.len(), Topology::FAULTS_MAX);
 }
+
+#[test]
+fn a_domain_is_allowed_or_blocked_and_never_both() {
+    let with = |lists: &str| format!("federation = {{ {lists} }}\ndomains = ");
+    check("domains = ", &with("allowed = [\"a.example\"], blocked = [\"b.example\"]"), &[]);
+    let both = "\"a.example\"] }";
+    check(
+        "domains = ",
+        &with("allowed = [\"a.example\"], blocked = [\"A.example\"]"),
+        &[("\"A.example\"] }", "the domain a.example is both allowed and blocked; take it out of one of the two lists")],
+    );
+    check("domains = ", &with("allowed = [\"a.example\", \"a.example\"]"), &[(both, "the domain a.example is listed twice")]);
+    check(
+        "domains = ",
+        &with("blocked = [\"contoso.example\"]"),
+        &[(
+            "\"contoso.example\"] }",
+            "the domain contoso.example is one of this organisation's own; only domains of others are allowed or blocked",
+        )],
+    );
+    let many: Vec<_> = (0..=Topology::PARTNERS_MAX).map(|number| format!("\"d{number}.example\"")).collect();
+    check(
+        "domains = ",
+        &with(&format!("blocked = [{}]", many.join(", "))),
+        &[("\"d1000.example\"] }", "the list has more than 1000 domains of others")],
+    );
+}

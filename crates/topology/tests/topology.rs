@@ -118,7 +118,7 @@ fn unknown_keys_and_words_are_refused_where_they_stand() {
         "organisation =",
         "organization =",
         &[
-            "line 2, column 1: unknown field `organization`, expected one of `version`, `organisation`, `domains`, `media`, `limits`, `pool`",
+            "line 2, column 1: unknown field `organization`, expected one of `version`, `organisation`, `domains`, `media`, `limits`, `federation`, `pool`",
         ],
     );
     check(
